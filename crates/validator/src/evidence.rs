@@ -1,0 +1,178 @@
+//! Everything that was asked of the DNS for one connection, and what came back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, DnsFailure};
+use crate::name::DnsName;
+use crate::rr::RrType;
+
+/// One question: an owner name and a type. The class is always IN.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Question {
+    /// The owner name.
+    pub name: DnsName,
+    /// The type.
+    #[serde(rename = "type")]
+    pub rr_type: RrType,
+}
+
+impl Question {
+    /// Asks for `rr_type` at `name`.
+    #[must_use]
+    pub fn new(name: DnsName, rr_type: RrType) -> Self {
+        Self { name, rr_type }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.rr_type)
+    }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerSource {
+    /// This gathering asked an upstream.
+    Upstream,
+    /// It stood in the cache.
+    Cache,
+    /// Another gathering had asked already; this one waited with it.
+    Joined,
+    /// Nothing was asked: a limit, a deadline or the policy stood before it.
+    NotAsked,
+}
+
+/// One question with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// What was asked.
+    #[serde(flatten)]
+    pub question: Question,
+    /// What came back.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The upstream group that was asked: `system`, the name of a `ResolverOverride`, `multicast`; with `+exempt` for an exempt zone.
+    pub group: String,
+    /// Where the answer came from.
+    pub source: AnswerSource,
+    /// Questions that were sent upstream for it, those for DS and DNSKEY included.
+    #[serde(default)]
+    pub upstream_queries: u32,
+    /// Time until the answer stood, in microseconds.
+    #[serde(default)]
+    pub elapsed_us: u64,
+}
+
+/// The outcome of one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// An answer, positive or negative.
+    Answer(Answer),
+    /// None.
+    Failure(DnsFailure),
+}
+
+impl Outcome {
+    /// As a `Result`, for `?`.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn as_result(&self) -> Result<&Answer, &DnsFailure> {
+        match self {
+            Self::Answer(answer) => Ok(answer),
+            Self::Failure(failure) => Err(failure),
+        }
+    }
+}
+
+/// What was recorded for one source address. Immutable once the decision is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The source address, canonical (an IPv4-mapped IPv6 address as IPv4).
+    source: IpAddr,
+    /// By question, each asked once.
+    #[serde(with = "as_list")]
+    observations: BTreeMap<Question, Observation>,
+}
+
+impl Evidence {
+    /// Nothing asked yet. `source` is made canonical.
+    #[must_use]
+    pub fn new(source: IpAddr) -> Self {
+        Self { source: source.to_canonical(), observations: BTreeMap::new() }
+    }
+
+    /// The address that this evidence is about, canonical.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// Records an observation. The first outcome of a question stays: a second one is dropped.
+    pub fn insert(&mut self, observation: Observation) {
+        self.observations.entry(observation.question.clone()).or_insert(observation);
+    }
+
+    /// What was observed for a question; `None` if it was not asked or has not come back.
+    #[must_use]
+    pub fn get(&self, name: &DnsName, rr_type: RrType) -> Option<&Observation> {
+        self.observations.get(&Question::new(name.clone(), rr_type))
+    }
+
+    /// The outcome of a question; `None` if it was not asked or has not come back.
+    #[must_use]
+    pub fn outcome(&self, name: &DnsName, rr_type: RrType) -> Option<Result<&Answer, &DnsFailure>> {
+        self.get(name, rr_type).map(|o| o.outcome.as_result())
+    }
+
+    /// Every observation, by name and type.
+    pub fn iter(&self) -> impl Iterator<Item = &Observation> {
+        self.observations.values()
+    }
+
+    /// How many questions stand here.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.observations.len()
+    }
+
+    /// Whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.observations.is_empty()
+    }
+}
+
+/// The map as a list in JSON, as its keys are no strings.
+mod as_list {
+    use super::{BTreeMap, Deserialize, Observation, Question};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Question, Observation>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Question, Observation>, D::Error> {
+        let list = Vec::<Observation>::deserialize(deserializer)?;
+        let mut map = BTreeMap::new();
+        for observation in list {
+            let question = observation.question.clone();
+            if map.insert(question.clone(), observation).is_some() {
+                return Err(serde::de::Error::custom(format_args!("{question} stands here twice")));
+            }
+        }
+        Ok(map)
+    }
+}
