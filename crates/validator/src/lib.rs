@@ -9,13 +9,24 @@
 
 pub mod alert;
 pub mod answer;
+pub mod cert;
+pub mod chain;
 pub mod connection;
+pub mod dane;
 pub mod encoding;
 pub mod escape;
 pub mod evidence;
 pub mod exemption;
 pub mod name;
+pub mod path;
+pub mod plan;
 pub mod policy;
 pub mod reason;
 pub mod rr;
 pub mod timestamp;
+
+mod fcrdns;
+mod ports;
+mod view;
+
+pub use fcrdns::ConfirmedName;
