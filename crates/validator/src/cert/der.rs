@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn only_shortest_definite_lengths_are_read() {
         assert_eq!(Reader::new(&[4, 1, 7]).element(), Some((4, &[7_u8][..])));
-        for bad in [&[4, 0x81, 1, 7][..], &[4, 0x80, 7, 0, 0], &[4, 2, 7], &[0x1f, 1, 7], &[4, 0x82, 0, 200], &[]] {
+        for bad in
+            [&[4, 0x81, 1, 7][..], &[4, 0x80, 7, 0, 0], &[4, 2, 7], &[0x1f, 1, 7], &[4, 0x82, 0, 200], &[]]
+        {
             assert_eq!(Reader::new(bad).element(), None, "{bad:?}");
         }
     }

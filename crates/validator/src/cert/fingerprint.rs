@@ -22,7 +22,7 @@ impl Fingerprint {
     /// The digest of a list: a label for the kind of list, then each part behind its length as eight octets, so that no two
     /// different lists are hashed from the same octets.
     #[must_use]
-    pub fn of_parts<'a>(kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub fn of_parts<'a>(kind: &'static str, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut context = Context::new(&SHA256);
         for part in std::iter::once(kind.as_bytes()).chain(parts) {
             context.update(&(part.len() as u64).to_be_bytes());
@@ -68,6 +68,9 @@ impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let octets = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
-        octets.try_into().map(Self).map_err(|_| serde::de::Error::custom("a SHA-256 digest has 64 hexadecimal digits"))
+        octets
+            .try_into()
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("a SHA-256 digest has 64 hexadecimal digits"))
     }
 }

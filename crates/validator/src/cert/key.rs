@@ -82,7 +82,7 @@ impl KeyFacts {
     #[must_use]
     pub fn from_spki(der: &[u8]) -> Option<Self> {
         match SubjectPublicKeyInfo::from_der(der) {
-            Ok((rest, spki)) if rest.is_empty() => Some(Self::read(&spki)),
+            Ok(([], spki)) => Some(Self::read(&spki)),
             _ => None,
         }
     }
@@ -111,11 +111,16 @@ impl KeyFacts {
             // 1.2.840.113549.1.1.1 and .10
             [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last @ (0x01 | 0x0a)] => {
                 let algorithm = if *last == 1 { KeyAlgorithm::Rsa } else { KeyAlgorithm::RsaPss };
-                rsa(key).map_or(Self { algorithm, bits: 0, malformed: true }, |(bits, malformed)| Self { algorithm, bits, malformed })
+                rsa(key).map_or(Self { algorithm, bits: 0, malformed: true }, |(bits, malformed)| Self {
+                    algorithm,
+                    bits,
+                    malformed,
+                })
             }
             // 1.2.840.10045.2.1
             [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01] => {
-                let named = spki.algorithm.parameters.as_ref().filter(|p| p.tag() == x509_parser::asn1_rs::Tag::Oid);
+                let named =
+                    spki.algorithm.parameters.as_ref().filter(|p| p.tag() == x509_parser::asn1_rs::Tag::Oid);
                 let (algorithm, bits) = match named.map(|p| p.data) {
                     Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x01]) => (KeyAlgorithm::P192, 192),
                     Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]) => (KeyAlgorithm::P256, 256),
@@ -184,7 +189,9 @@ impl fmt::Display for KeyFacts {
     /// Such as `RSA 2048` or `P-256`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.algorithm {
-            KeyAlgorithm::Rsa | KeyAlgorithm::RsaPss | KeyAlgorithm::Dsa => write!(f, "{} {}", self.algorithm, self.bits),
+            KeyAlgorithm::Rsa | KeyAlgorithm::RsaPss | KeyAlgorithm::Dsa => {
+                write!(f, "{} {}", self.algorithm, self.bits)
+            }
             _ => self.algorithm.fmt(f),
         }
     }

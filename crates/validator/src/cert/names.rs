@@ -95,7 +95,8 @@ pub(super) fn dns_matches(presented: &str, reference: &DnsName) -> bool {
     }
     let mut labels = fixed.split('.').map(str::as_bytes);
     let same = |label: &[u8], other: &[u8]| is_ldh_label(label) && label.eq_ignore_ascii_case(other);
-    labels.by_ref().all(|label| expected.next().is_some_and(|other| same(label, other))) && expected.next().is_none()
+    labels.by_ref().all(|label| expected.next().is_some_and(|other| same(label, other)))
+        && expected.next().is_none()
 }
 
 /// Whether the presented iPAddress is the source address (R3): IPv4-mapped IPv6 counts as IPv4, link-local never confirms.
