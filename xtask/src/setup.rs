@@ -1,0 +1,181 @@
+//! `cargo xtask setup`: the programs and files that the tests use beside this workspace.
+//!
+//! What is there is left alone. As root on a Debian-like system the rest is
+//! installed; anyone else is told what to install.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Outcome;
+use crate::command::{find_program, run as run_command, succeeds};
+
+/// Installs what is missing, or says what to install.
+pub(crate) fn run() -> Outcome {
+    for need in NEEDS {
+        println!("{} {} ({})", if need.is_met() { "have" } else { "want" }, need.what(), need.purpose);
+    }
+    match plan(&missing(NEEDS, Need::is_met), find_program("apt-get").is_some(), is_root()) {
+        Plan::Nothing => {
+            println!("nothing to install");
+            Ok(())
+        }
+        Plan::Install(packages) => install(&packages),
+        Plan::Tell(sentence) => Err(sentence.into()),
+    }
+}
+
+/// Something the tests need, and the Debian package that holds it.
+struct Need {
+    thing: Thing,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+enum Thing {
+    Program(&'static str),
+    File(&'static str),
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        thing: Thing::Program("openssl"),
+        package: "openssl",
+        purpose: "a peer that is not rustls, and shows the alerts it gets",
+    },
+    Need {
+        thing: Thing::Program("unbound"),
+        package: "unbound",
+        purpose: "a validating resolver that is not ours, over the test zones",
+    },
+    Need {
+        thing: Thing::File("/etc/ssl/certs/ca-certificates.crt"),
+        package: "ca-certificates",
+        purpose: "the system's own trust store",
+    },
+];
+
+impl Need {
+    fn is_met(&self) -> bool {
+        match self.thing {
+            Thing::Program(name) => find_program(name).is_some(),
+            Thing::File(path) => Path::new(path).is_file(),
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        match self.thing {
+            Thing::Program(name) | Thing::File(name) => name,
+        }
+    }
+}
+
+/// What is to be done about what is missing.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Nothing,
+    Install(Vec<&'static str>),
+    Tell(String),
+}
+
+fn missing(needs: &'static [Need], is_met: impl Fn(&Need) -> bool) -> Vec<&'static Need> {
+    needs.iter().filter(|need| !is_met(need)).collect()
+}
+
+fn plan(missing: &[&'static Need], has_apt: bool, is_root: bool) -> Plan {
+    if missing.is_empty() {
+        return Plan::Nothing;
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let list = packages.join(" ");
+    match (has_apt, is_root) {
+        (true, true) => Plan::Install(packages),
+        (true, false) => Plan::Tell(format!(
+            "the tests need more than is here, and only root can install it. Run:\n  \
+             sudo apt-get update && sudo apt-get install --no-install-recommends {list}\n\
+             then this command again"
+        )),
+        (false, _) => {
+            let things: Vec<&str> = missing.iter().map(|need| need.what()).collect();
+            Plan::Tell(format!(
+                "the tests need {}, and there is no apt-get here to install them. \
+                 Install them with the system's own tool (Debian calls the packages {list}), \
+                 then run this command again",
+                things.join(", ")
+            ))
+        }
+    }
+}
+
+fn install(packages: &[&'static str]) -> Outcome {
+    println!("installing {}", packages.join(", "));
+    if packages.contains(&"unbound") {
+        keep_unbound_from_starting()?;
+    }
+    // The lists may be absent (a fresh container) or too old for the mirrors: they are fetched only then.
+    let known = succeeds(apt_get().arg("--simulate").args(INSTALL).args(packages));
+    if known && run_command(apt_get().args(INSTALL).args(packages)).is_ok() {
+        return Ok(());
+    }
+    run_command(apt_get().arg("update"))?;
+    run_command(apt_get().args(INSTALL).args(packages))
+}
+
+const INSTALL: [&str; 3] = ["install", "--yes", "--no-install-recommends"];
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// The package starts a resolver as a service, and on some systems makes it the machine's own. The tests
+/// start theirs themselves, so the services are masked before they exist.
+fn keep_unbound_from_starting() -> Outcome {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return Ok(());
+    }
+    println!("the tests start unbound themselves: its services stay off (`systemctl unmask` undoes this)");
+    run_command(Command::new("systemctl").args(["mask", "unbound.service", "unbound-resolvconf.service"]))
+}
+
+fn is_root() -> bool {
+    let answer = Command::new("id").arg("-u").output();
+    answer.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_but_openssl() -> Vec<&'static Need> {
+        missing(NEEDS, |need| need.what() == "openssl")
+    }
+
+    #[test]
+    fn nothing_is_installed_where_nothing_is_missing() {
+        let none = missing(NEEDS, |_| true);
+        assert_eq!(plan(&none, true, true), Plan::Nothing);
+        assert_eq!(plan(&none, false, false), Plan::Nothing);
+    }
+
+    #[test]
+    fn root_installs_only_what_is_missing() {
+        assert_eq!(plan(&all_but_openssl(), true, true), Plan::Install(vec!["unbound", "ca-certificates"]));
+    }
+
+    #[test]
+    fn others_are_told_the_very_command() {
+        let Plan::Tell(sentence) = plan(&all_but_openssl(), true, false) else { panic!("not told") };
+        assert!(
+            sentence.contains("sudo apt-get install --no-install-recommends unbound ca-certificates"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn without_apt_the_things_themselves_are_named() {
+        let Plan::Tell(sentence) = plan(&all_but_openssl(), false, true) else { panic!("not told") };
+        assert!(sentence.contains("unbound, /etc/ssl/certs/ca-certificates.crt"), "{sentence}");
+        assert!(!sentence.contains("sudo"), "{sentence}");
+    }
+}
