@@ -34,6 +34,8 @@ struct Inner {
 
 struct Crl {
     der: Vec<u8>,
+    /// The content of the issuer's name.
+    issuer: Vec<u8>,
     list: CertRevocationList<'static>,
     this_update: Timestamp,
     next_update: Timestamp,
@@ -143,6 +145,11 @@ impl Crls {
         self.inner.lists.iter().map(|crl| crl.next_update)
     }
 
+    /// Whether one of the lists is by the CA of this name, given in DER without its outer tag and length.
+    pub(crate) fn any_by(&self, name: &[u8]) -> bool {
+        self.inner.lists.iter().any(|crl| crl.issuer == name)
+    }
+
     /// The lists as path validation takes them, newest first.
     pub(crate) fn webpki(&self) -> Vec<&CertRevocationList<'static>> {
         self.inner.lists.iter().map(|crl| &crl.list).collect()
@@ -153,22 +160,23 @@ impl Crl {
     fn read(der: Vec<u8>) -> Option<Self> {
         let list =
             CertRevocationList::from(BorrowedCertRevocationList::from_der(&der).ok()?.to_owned().ok()?);
-        let (this_update, next_update) = updates(&der)?;
-        Some(Self { der, list, this_update, next_update })
+        let (issuer, this_update, next_update) = head(&der)?;
+        let issuer = issuer.to_vec();
+        Some(Self { der, issuer, list, this_update, next_update })
     }
 }
 
-/// thisUpdate and nextUpdate (RFC 5280 section 5.1), which webpki reads and does not give out.
-fn updates(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
+/// Issuer, thisUpdate and nextUpdate (RFC 5280 section 5.1), which webpki reads and does not give out.
+fn head(der: &[u8]) -> Option<(&[u8], Timestamp, Timestamp)> {
     let signed = Reader::inside(tag::SEQUENCE, der)?.expect(tag::SEQUENCE)?;
     let mut list = Reader::new(signed);
     list.expect(tag::INTEGER)?;
     list.expect(tag::SEQUENCE)?;
-    list.expect(tag::SEQUENCE)?;
+    let issuer = list.expect(tag::SEQUENCE)?;
     let (rest, this_update) = ASN1Time::from_der(list.rest()).ok()?;
     let (_, next_update) = ASN1Time::from_der(rest).ok()?;
     let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).map(Timestamp).ok();
-    Some((seconds(this_update)?, seconds(next_update)?))
+    Some((issuer, seconds(this_update)?, seconds(next_update)?))
 }
 
 impl PartialEq for Crls {

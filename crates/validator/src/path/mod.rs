@@ -23,7 +23,7 @@ pub use self::crls::{CrlChoice, CrlError, CrlPolicy, Crls, MAX_CRL_OCTETS, MAX_C
 pub use self::error::PathError;
 use self::search::{Candidate, Candidates, Outcome};
 pub use self::tlsa::{PathOrTlsaError, validate_with_tlsa};
-use crate::cert::{CertificateFacts, Fingerprint};
+use crate::cert::{CertificateFacts, Fingerprint, Reader, tag};
 use crate::chain::Chain;
 use crate::timestamp::Timestamp;
 
@@ -150,7 +150,7 @@ fn without_tlsa(
     now: Timestamp,
 ) -> Result<PathFacts, PathError> {
     no_list_at_hand(request)?;
-    let accept = |candidate: &Candidate<'_>| Ok(Some(path_facts(request, candidate)));
+    let accept = |candidate: &Candidate<'_>| path_facts(request, candidate).map(Some);
     match candidates.search(request, request.anchors.webpki(), now, &accept) {
         Outcome::Found(facts) => Ok(facts),
         Outcome::Failed(error) => Err(error),
@@ -165,16 +165,27 @@ fn no_list_at_hand(request: &PathRequest<'_>) -> Result<(), PathError> {
 }
 
 /// What is told of a path to one of the request's own anchors.
-fn path_facts(request: &PathRequest<'_>, candidate: &Candidate<'_>) -> PathFacts {
-    let anchor = request.anchors.certificates().get(candidate.anchor);
-    let fingerprint = anchor.map(|der| Fingerprint::of(der));
-    let subject = anchor
-        .and_then(|der| CertificateFacts::parse(der).ok())
-        .map(|facts| facts.subject_display().to_owned());
-    PathFacts {
-        certificates: fingerprints(request.facts, candidate),
-        anchor: AnchorFacts { fingerprint, subject: subject.unwrap_or_default() },
+fn path_facts(request: &PathRequest<'_>, candidate: &Candidate<'_>) -> Result<PathFacts, PathError> {
+    let anchor = request.anchors.certificates().get(candidate.anchor).ok_or(PathError::UnknownIssuer)?;
+    // An anchor needs no more than a name and a key: webpki may take one that cannot be read further.
+    let facts = CertificateFacts::parse(anchor).ok();
+    if let Some(facts) = &facts {
+        may_sign_crls(request, facts)?;
     }
+    let subject = facts.map(|facts| facts.subject_display().to_owned()).unwrap_or_default();
+    Ok(PathFacts {
+        certificates: fingerprints(request.facts, candidate),
+        anchor: AnchorFacts { fingerprint: Some(Fingerprint::of(anchor)), subject },
+    })
+}
+
+/// A CRL of a CA whose key usage does not allow cRLSign is not to be used (RFC 5280 section 6.3.3 f); webpki asks this of
+/// intermediates, but knows no key usage of an anchor.
+fn may_sign_crls(request: &PathRequest<'_>, anchor: &CertificateFacts) -> Result<(), PathError> {
+    let forbidden = anchor.key_usage.is_some_and(|usage| !usage.crl_sign);
+    let name = || Reader::inside(tag::SEQUENCE, &anchor.subject_der).map(|content| content.rest());
+    let used = forbidden && name().is_some_and(|name| request.crls.any_by(name));
+    if used { Err(PathError::CrlUnusable) } else { Ok(()) }
 }
 
 fn fingerprints(leaf: &CertificateFacts, candidate: &Candidate<'_>) -> Vec<Fingerprint> {

@@ -9,7 +9,8 @@ use webpki::anchor_from_trusted_cert;
 
 use super::search::{Candidate, Candidates, Outcome};
 use super::{
-    AnchorFacts, PathError, PathFacts, PathRequest, Purpose, fingerprints, no_list_at_hand, path_facts,
+    AnchorFacts, PathError, PathFacts, PathRequest, Purpose, fingerprints, may_sign_crls, no_list_at_hand,
+    path_facts,
 };
 use crate::cert::{CertificateFacts, EkuSet, Reader, tag};
 use crate::dane::{DANE_TA, PKIX_EE, PKIX_TA, TlsaMatch, UsableTlsa};
@@ -68,7 +69,7 @@ fn to_own_anchor(
     }
     let accept = |candidate: &Candidate<'_>| {
         let matched = leaf.or_else(|| match_authority(request, candidate, tlsa));
-        Ok(matched.map(|matched| (path_facts(request, candidate), matched)))
+        matched.map(|matched| Ok((path_facts(request, candidate)?, matched))).transpose()
     };
     candidates.search(request, request.anchors.webpki(), now, &accept)
 }
@@ -163,6 +164,7 @@ fn accept_dane(
     }
     let anchor = match &origin.facts {
         Some(facts) => {
+            may_sign_crls(request, facts)?;
             AnchorFacts { fingerprint: Some(facts.fingerprint), subject: facts.subject_display().to_owned() }
         }
         None => AnchorFacts { fingerprint: None, subject: String::new() },

@@ -1,0 +1,476 @@
+//! The decision: policy, chain, connection, evidence, trust and time in, a verdict out. Pure: the same values give the same verdict.
+//!
+//! The order of the checks, and with it the reason that is given, is that of the rules' last section: the certificate can be read;
+//! its class; the source address; the PTR; a listed and confirmed name; then for each candidate its answers, the port, TLSA, the
+//! path, the name. The identity is the first candidate that passes. A refusal's reason is the first failed check of the candidate
+//! that came furthest; of equals, the first in R2's order; the address itself (R3) stands last.
+
+mod advice;
+mod candidate;
+mod class;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use crate::answer::DnssecStatus;
+use crate::cert::CertificateFacts;
+use crate::chain::Chain;
+use crate::connection::Connection;
+use crate::dane::DANE_EE;
+use crate::evidence::Evidence;
+use crate::fcrdns::{Confirmation, ConfirmedName, Names, Ptr};
+use crate::path::{CrlChoice, CrlPolicy, PathError, PathFacts, PathRequest, PathVerdict, Purpose, validate};
+use crate::policy::{CrlExpired, CrlUnknown, Policy};
+use crate::ports::Base;
+use crate::reason::Reason;
+use crate::timestamp::Timestamp;
+use crate::trust::TrustStore;
+use crate::verdict::{Accepted, CheckOutcome, Identity, PeerClass, Verdict};
+use crate::view::View;
+
+use candidate::Candidate;
+use class::{Class, classify};
+use log::Log;
+
+/// Everything that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What the operator wants.
+    pub policy: &'a Policy,
+    /// What the peer sent.
+    pub chain: &'a Chain,
+    /// Where it came from.
+    pub connection: &'a Connection,
+    /// What the DNS says of that; `None` if it is not there yet, which refuses every peer that needs it.
+    pub evidence: Option<&'a Evidence>,
+    /// Whom the operator trusts.
+    pub trust: &'a TrustStore,
+    /// A path verdict from a cache. It counts only if it was made from the same values and holds at `now`; the verdict is the
+    /// same without it.
+    pub path: Option<&'a PathVerdict>,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// How far a candidate came; the checks in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Ptr,
+    Usable,
+    Listed,
+    Confirmed,
+    Answers,
+    Port,
+    Tlsa,
+    Path,
+    Name,
+}
+
+/// Why a candidate was refused, and how far it came.
+type Refusal = (Stage, Reason);
+
+/// Decides whether the peer is let in.
+#[must_use]
+pub fn decide(case: &Case<'_>) -> Verdict {
+    let mut log = Log::default();
+    let (outcome, class) = match CertificateFacts::parse(case.chain.leaf()) {
+        Err(error) => {
+            log.check("R16", "certificate", CheckOutcome::Fail, error.to_string());
+            (Err(Reason::CertificateUnreadable), None)
+        }
+        Ok(facts) => {
+            log.check(
+                "R16",
+                "certificate",
+                CheckOutcome::Pass,
+                format!("{}, EKU {}", facts.subject_display(), facts.eku),
+            );
+            Decision { case, facts: &facts, log: &mut log, class: None }.run()
+        }
+    };
+    Verdict::new(outcome, class, log.into_checks())
+}
+
+/// The path verdict that [`decide`] would need for this chain under this policy, to be kept in a cache; `None` if the class is
+/// refused. Worth the work only where a later decision gets it as [`Case::path`].
+#[must_use]
+pub fn path_verdict(
+    policy: &Policy,
+    chain: &Chain,
+    trust: &TrustStore,
+    now: Timestamp,
+) -> Option<PathVerdict> {
+    let facts = CertificateFacts::parse(chain.leaf()).ok()?;
+    let class = classify(policy, &facts).ok()?;
+    Some(validate(&path_request(policy, chain, &facts, trust, class), now))
+}
+
+/// The key under which [`path_verdict`] may be cached; `None` if the class is refused.
+#[must_use]
+pub fn path_key(policy: &Policy, chain: &Chain, trust: &TrustStore) -> Option<crate::path::PathKey> {
+    let facts = CertificateFacts::parse(chain.leaf()).ok()?;
+    let class = classify(policy, &facts).ok()?;
+    Some(path_request(policy, chain, &facts, trust, class).key())
+}
+
+fn path_request<'a>(
+    policy: &Policy,
+    chain: &'a Chain,
+    facts: &'a CertificateFacts,
+    trust: &'a TrustStore,
+    class: Class,
+) -> PathRequest<'a> {
+    let anchors = if class.purpose == Purpose::Client { &trust.client } else { &trust.server };
+    let unknown = if policy.crl_unknown == CrlUnknown::Allow { CrlChoice::Allow } else { CrlChoice::Refuse };
+    let expired = if policy.crl_expired == CrlExpired::Allow { CrlChoice::Allow } else { CrlChoice::Refuse };
+    let crl_policy = CrlPolicy { unknown, expired };
+    PathRequest { chain, facts, purpose: class.purpose, anchors, crls: &trust.crls, crl_policy }
+}
+
+struct Decision<'a, 'l> {
+    case: &'a Case<'a>,
+    facts: &'a CertificateFacts,
+    log: &'l mut Log,
+    class: Option<PeerClass>,
+}
+
+impl<'a> Decision<'a, '_> {
+    fn run(mut self) -> (Result<Accepted, Reason>, Option<PeerClass>) {
+        let outcome = self.decide();
+        (outcome, self.class)
+    }
+
+    fn decide(&mut self) -> Result<Accepted, Reason> {
+        let class = self.classify()?;
+        // A refusal that only DANE-EE waives stands here unless a candidate has such a record.
+        if let Some(reason) = class.unless_dane_ee.filter(|_| !self.dane_ee_is_possible()) {
+            self.log.check(rule_of(reason), class_check(reason), CheckOutcome::Fail, self.class_seen());
+            return Err(reason);
+        }
+        self.class = Some(class.peer);
+        self.log.check(
+            "R1",
+            "class",
+            CheckOutcome::Pass,
+            format!("{}: {}", class.peer.as_str(), self.class_seen()),
+        );
+        self.check_source()?;
+        if class.peer == PeerClass::Person {
+            return self.decide_person(class);
+        }
+        let evidence =
+            self.case.evidence.filter(|evidence| evidence.source() == self.case.connection.source());
+        let Some(evidence) = evidence else {
+            self.log.check(
+                "R2",
+                "evidence",
+                CheckOutcome::Fail,
+                "no evidence for this address when the decision was due",
+            );
+            return Err(Reason::EvidenceMissing);
+        };
+        let view = self.view(evidence);
+        let outcome = self.decide_by_dns(view, class);
+        advice::report(self.log, &view, outcome.as_ref().ok());
+        outcome
+    }
+
+    fn view(&self, evidence: &'a Evidence) -> View<'a> {
+        View { policy: self.case.policy, connection: self.case.connection, evidence, now: self.case.now }
+    }
+
+    fn classify(&mut self) -> Result<Class, Reason> {
+        classify(self.case.policy, self.facts).inspect_err(|reason| {
+            self.log.check(rule_of(*reason), class_check(*reason), CheckOutcome::Fail, self.class_seen());
+        })
+    }
+
+    fn class_seen(&self) -> String {
+        let others: Vec<String> = self.facts.other.keys().map(ToString::to_string).collect();
+        let device = if self.facts.names_device() { "names a device" } else { "names no device" };
+        let beside =
+            if others.is_empty() { String::new() } else { format!(", other names: {}", others.join(", ")) };
+        format!(
+            "EKU {}, {} dNSName, {} iPAddress, {device}{beside}",
+            self.facts.eku,
+            self.facts.dns.len(),
+            self.facts.ip.len()
+        )
+    }
+
+    /// Whether any candidate has a usable, Secure usage-3 record.
+    fn dane_ee_is_possible(&self) -> bool {
+        let Some(evidence) = self.case.evidence else { return false };
+        let view = self.view(evidence);
+        let names = view.names();
+        if matches!(names.ptr, Ptr::Open | Ptr::Failed(_)) {
+            return false;
+        }
+        let has = |base: &Base<'_>| view.tlsa_set(base).is_ok_and(|set| set.usable.has(DANE_EE));
+        let by_name = names.candidates.iter().any(|name| match view.confirm(name) {
+            Confirmation::Confirmed(confirmed) => has(&Base::of_name(&confirmed)),
+            _ => false,
+        });
+        by_name || (!self.facts.ip.is_empty() && view.address_base(&names).is_some_and(|base| has(&base)))
+    }
+
+    fn check_source(&mut self) -> Result<(), Reason> {
+        let source = self.case.connection.source();
+        if !self.case.connection.source_is_usable() {
+            self.log.check(
+                "R2",
+                "source",
+                CheckOutcome::Fail,
+                format!("{source} cannot be a peer's address"),
+            );
+            return Err(Reason::SourceUnusable);
+        }
+        let Some(list) = &self.case.policy.addresses else { return Ok(()) };
+        match list.iter().find(|prefix| prefix.contains(source)) {
+            Some(prefix) => {
+                self.log.check("R3", "addresses", CheckOutcome::Pass, format!("{source} is in {prefix}"));
+                Ok(())
+            }
+            None => {
+                self.log.check(
+                    "R3",
+                    "addresses",
+                    CheckOutcome::Fail,
+                    format!("{source} is in none of identity.addresses"),
+                );
+                Err(Reason::AddressNotAllowed)
+            }
+        }
+    }
+
+    /// R1: a person's certificate needs a path to anchors of its own and nothing else.
+    fn decide_person(&mut self, class: Class) -> Result<Accepted, Reason> {
+        let path = self.path(class).map_err(|error| {
+            self.log.check("R16", "path", CheckOutcome::Fail, error.to_string());
+            path_reason(&error)
+        })?;
+        self.log.check("R16", "path", CheckOutcome::Pass, format!("to {}", path.anchor.subject));
+        Ok(Accepted {
+            identity: Identity::Person(self.facts.subject_display().to_owned()),
+            matched_name: None,
+            tlsa: None,
+            path: Some(path),
+            dnssec: None,
+            common_name: self.facts.common_names.first().cloned(),
+        })
+    }
+
+    /// R2 and R3: each candidate by itself, the first that passes is the identity.
+    fn decide_by_dns(&mut self, view: View<'a>, class: Class) -> Result<Accepted, Reason> {
+        let names = view.names();
+        let mut furthest = self.check_ptr(&names)?;
+        let ptr = match &names.ptr {
+            Ptr::Answered(seen) => seen.status,
+            _ => DnssecStatus::Secure,
+        };
+        let mut unasked = 0_usize;
+        let mut denied = 0_usize;
+        for name in &names.candidates {
+            match self.confirm(&view, name, &mut unasked, &mut denied) {
+                Err(refusal) => keep_furthest(&mut furthest, refusal),
+                Ok(confirmed) => {
+                    let status = ptr.min(confirmed.status());
+                    let base = Base::of_name(&confirmed);
+                    match (Candidate {
+                        decision: self,
+                        view,
+                        class,
+                        base: &base,
+                        status,
+                        name: Some(&confirmed),
+                    })
+                    .judge()
+                    {
+                        Ok(accepted) => return Ok(accepted),
+                        Err(refusal) => keep_furthest(&mut furthest, refusal),
+                    }
+                }
+            }
+        }
+        if unasked > 0 {
+            self.log.check(
+                "R2",
+                "forward",
+                CheckOutcome::Skipped,
+                format!("{unasked} more names were not asked (maxNames)"),
+            );
+        }
+        if denied > Log::MOST_DENIED {
+            let more = denied - Log::MOST_DENIED;
+            self.log.check(
+                "R2",
+                "forward",
+                CheckOutcome::Fail,
+                format!("{more} more names do not have the source address"),
+            );
+        }
+        match self.judge_address(view, class, &names, ptr) {
+            Some(Ok(accepted)) => return Ok(accepted),
+            Some(Err(refusal)) => keep_furthest(&mut furthest, refusal),
+            None => {}
+        }
+        // Every way to get here has kept a refusal; without one there was no candidate at all.
+        Err(furthest.map_or(Reason::NotConfirmed, |(_, reason)| reason))
+    }
+
+    /// The PTR answer: failed, absent, or without a name that can be used. R3 may still stand after the latter two.
+    fn check_ptr(&mut self, names: &Names<'_>) -> Result<Option<Refusal>, Reason> {
+        match &names.ptr {
+            Ptr::NotAsked => Ok(None),
+            Ptr::Open => {
+                self.log.check("R2", "ptr", CheckOutcome::Fail, "not answered");
+                Err(Reason::EvidenceMissing)
+            }
+            Ptr::Failed(failure) => {
+                self.log.check("R9", "ptr", CheckOutcome::Fail, failure.to_string());
+                Err(Reason::from(&**failure))
+            }
+            Ptr::Answered(seen)
+                if names.candidates.is_empty() && names.unlisted.is_empty() && names.unusable.is_empty() =>
+            {
+                let kind = seen
+                    .answer
+                    .negative
+                    .map_or_else(|| "no name".to_owned(), |negative| negative.to_string());
+                self.log.check("R2", "ptr", CheckOutcome::Fail, format!("{kind} ({})", seen.status));
+                Ok(Some((Stage::Ptr, Reason::NoPtr)))
+            }
+            Ptr::Answered(seen) => {
+                let count = seen.answer.records.len();
+                self.log.check("R2", "ptr", CheckOutcome::Pass, format!("{count} names ({})", seen.status));
+                let mut refusal = None;
+                if !names.unusable.is_empty() {
+                    let shown = names.unusable.iter().map(|(name, why)| format!("{name} ({why})"));
+                    self.log.list("R2", "usable", shown);
+                    refusal = Some((Stage::Usable, Reason::NameUnusable));
+                }
+                if !names.unlisted.is_empty() {
+                    self.log.list("R2", "listed", names.unlisted.iter().map(ToString::to_string));
+                    keep_furthest(&mut refusal, (Stage::Listed, Reason::NameNotListed));
+                }
+                Ok(refusal)
+            }
+        }
+    }
+
+    fn confirm(
+        &mut self,
+        view: &View<'a>,
+        name: &crate::name::DnsName,
+        unasked: &mut usize,
+        denied: &mut usize,
+    ) -> Result<ConfirmedName, Refusal> {
+        let rr_type = view.address_type();
+        match view.confirm(name) {
+            Confirmation::Open => {
+                *unasked += 1;
+                Err((Stage::Confirmed, Reason::NotConfirmed))
+            }
+            Confirmation::Failed(failure) => {
+                self.log.about(name, "R9", "forward", CheckOutcome::Fail, format!("{rr_type}: {failure}"));
+                Err((Stage::Confirmed, Reason::from(&*failure)))
+            }
+            Confirmation::Denied(seen) => {
+                *denied += 1;
+                if *denied <= Log::MOST_DENIED {
+                    let kind =
+                        seen.answer.negative.map_or_else(|| "other addresses".to_owned(), |n| n.to_string());
+                    let text = format!("{rr_type}: {kind} ({})", seen.status);
+                    self.log.about(name, "R2", "forward", CheckOutcome::Fail, text);
+                }
+                Err((Stage::Confirmed, Reason::NotConfirmed))
+            }
+            Confirmation::Confirmed(confirmed) => {
+                let how = if view.policy.confirm == crate::policy::Confirm::None {
+                    "address not asked"
+                } else {
+                    "has the address"
+                };
+                self.log.about(
+                    name,
+                    "R2",
+                    "forward",
+                    CheckOutcome::Pass,
+                    format!("{how} ({})", confirmed.status()),
+                );
+                Ok(confirmed)
+            }
+        }
+    }
+
+    /// R3 and R8: the address itself, where the certificate has one.
+    fn judge_address(
+        &mut self,
+        view: View<'a>,
+        class: Class,
+        names: &Names<'_>,
+        ptr: DnssecStatus,
+    ) -> Option<Result<Accepted, Refusal>> {
+        if self.facts.ip.is_empty() {
+            return None;
+        }
+        let Some(base) = view.address_base(names) else {
+            let text = "identity.names is set: a peer confirmed by its address alone has no listed name";
+            self.log.check("R3", "listed", CheckOutcome::Fail, text);
+            return Some(Err((Stage::Listed, Reason::NameNotListed)));
+        };
+        Some(Candidate { decision: self, view, class, base: &base, status: ptr, name: None }.judge())
+    }
+
+    /// The path of the class, from the case if it fits.
+    fn path(&self, class: Class) -> Result<PathFacts, PathError> {
+        let request = self.path_request(class);
+        match self.case.path.filter(|cached| cached.answers(&request, self.case.now)) {
+            Some(cached) => cached.outcome.clone(),
+            None => validate(&request, self.case.now).outcome,
+        }
+    }
+
+    fn path_request(&self, class: Class) -> PathRequest<'a> {
+        path_request(self.case.policy, self.case.chain, self.facts, self.case.trust, class)
+    }
+}
+
+/// Keeps the refusal of the candidate that came furthest, the earlier of equals.
+fn keep_furthest(furthest: &mut Option<Refusal>, refusal: Refusal) {
+    if furthest.is_none_or(|(stage, _)| refusal.0 > stage) {
+        *furthest = Some(refusal);
+    }
+}
+
+fn rule_of(reason: Reason) -> &'static str {
+    reason.rules().first().copied().unwrap_or("R16")
+}
+
+fn class_check(reason: Reason) -> &'static str {
+    if reason == Reason::NamesMixed { "names-mixed" } else { "class" }
+}
+
+fn path_reason(error: &PathError) -> Reason {
+    match error {
+        PathError::UnknownIssuer => Reason::UnknownIssuer,
+        PathError::Expired { .. } => Reason::Expired,
+        PathError::NotYetValid { .. } | PathError::NeverValid => Reason::NotYetValid,
+        PathError::Revoked => Reason::Revoked,
+        PathError::RevocationUnknown | PathError::CrlUnusable => Reason::RevocationUnknown,
+        PathError::CrlExpired { .. } => Reason::CrlExpired,
+        PathError::KeyUsage { .. } => Reason::KeyUsage,
+        PathError::ExtendedKeyUsage => Reason::PathEku,
+        PathError::WeakKey { .. } => Reason::WeakKey,
+        PathError::Unreadable
+        | PathError::NameConstraint
+        | PathError::PathLength
+        | PathError::NotACa
+        | PathError::CaAsLeaf
+        | PathError::BadSignature
+        | PathError::UnsupportedSignature
+        | PathError::CriticalExtension
+        | PathError::TooComplex
+        | PathError::Distrusted => Reason::PathInvalid,
+    }
+}
