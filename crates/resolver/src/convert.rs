@@ -1,0 +1,139 @@
+//! Between the types of the DNS library and those that the decision knows.
+//!
+//! Names go over label by label, so that every octet survives (RFC 2317 has labels like `64/26`), in lower case. Of one RRset at most
+//! [`MAX_RECORDS`] records are kept, of PTR records [`MAX_PTR_RECORDS`].
+
+use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamValue};
+use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
+use revouch_validator::answer::{Answer, ChainLink, DnsFailure, DnssecStatus, Negative};
+use revouch_validator::name::DnsName;
+use revouch_validator::rr::{Caa, RecordData, RrType, Srv, Svcb, Tlsa};
+use revouch_validator::timestamp::Timestamp;
+
+use crate::answer::{End, Evaluated, Negation, State, canonical};
+
+/// The most records of one RRset that are kept.
+pub const MAX_RECORDS: usize = 256;
+
+/// The most PTR records that are kept. More than fit into one message of ordinary names.
+pub const MAX_PTR_RECORDS: usize = 10_000;
+
+/// The longest time for which a positive answer may be used, in seconds.
+const MAX_POSITIVE_TTL: u32 = 3600;
+
+/// The longest time for which a negative answer may be used, in seconds.
+const MAX_NEGATIVE_TTL: u32 = 300;
+
+/// The library's form of a name, canonical. `None` is not to be expected: both sides have the same limits.
+#[must_use]
+pub fn name(name: &DnsName) -> Option<Name> {
+    Name::from_labels(name.labels()).ok().map(|made| canonical(&made))
+}
+
+/// The decision's form of a name. `None` is not to be expected either.
+#[must_use]
+pub fn dns_name(name: &Name) -> Option<DnsName> {
+    DnsName::from_labels(name.iter()).ok()
+}
+
+/// The decision's form of a type.
+#[must_use]
+pub fn rr_type(rr_type: RecordType) -> RrType {
+    RrType(u16::from(rr_type))
+}
+
+/// The answer that an evaluated message is, all of its claims having been proven.
+///
+/// # Errors
+/// A record that cannot be represented: [`DnsFailure::ServFail`].
+pub fn answer(evaluated: Evaluated, now: Timestamp) -> Result<Answer, DnsFailure> {
+    let chain: Option<Vec<ChainLink>> = evaluated
+        .chain
+        .iter()
+        .map(|link| {
+            Some(ChainLink {
+                owner: dns_name(&link.owner)?,
+                target: dns_name(&link.target)?,
+                status: status(link.state),
+            })
+        })
+        .collect();
+    let chain = chain.ok_or(DnsFailure::ServFail)?;
+    let (negative, most, data) = match &evaluated.end {
+        End::Records(data) => (None, MAX_POSITIVE_TTL, data.as_slice()),
+        End::Negative(Negation::NoData) => (Some(Negative::NoData), MAX_NEGATIVE_TTL, &[][..]),
+        End::Negative(Negation::NxDomain) => (Some(Negative::NxDomain), MAX_NEGATIVE_TTL, &[][..]),
+    };
+    let signed_for = evaluated.window.map_or(u64::MAX, |window| window.until.0.saturating_sub(now.0));
+    Ok(Answer {
+        records: records(data).ok_or(DnsFailure::ServFail)?,
+        status: chain.iter().map(|link| link.status).fold(status(evaluated.state), DnssecStatus::min),
+        chain,
+        negative,
+        wildcard: evaluated.wildcard,
+        ttl: evaluated.ttl.min(most).min(u32::try_from(signed_for).unwrap_or(u32::MAX)),
+        signatures: evaluated.window,
+    })
+}
+
+/// The data of an RRset, bounded.
+#[must_use]
+pub fn records(data: &[RData]) -> Option<Vec<RecordData>> {
+    let most = if matches!(data.first(), Some(RData::PTR(_))) { MAX_PTR_RECORDS } else { MAX_RECORDS };
+    data.iter().take(most).map(record).collect()
+}
+
+/// What is not secure counts as insecure here: a claim that did not hold never gets this far.
+fn status(state: State) -> DnssecStatus {
+    match state {
+        State::Secure => DnssecStatus::Secure,
+        State::Insecure | State::Unproven => DnssecStatus::Insecure,
+    }
+}
+
+/// The data of one record.
+fn record(data: &RData) -> Option<RecordData> {
+    Some(match data {
+        RData::A(address) => RecordData::A(address.0),
+        RData::AAAA(address) => RecordData::Aaaa(address.0),
+        RData::PTR(target) => RecordData::Ptr(dns_name(&target.0)?),
+        RData::CNAME(target) => RecordData::Cname(dns_name(&target.0)?),
+        RData::TLSA(tlsa) => RecordData::Tlsa(Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        }),
+        RData::SRV(srv) => RecordData::Srv(Srv {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: dns_name(&srv.target)?,
+        }),
+        RData::SVCB(svcb) => RecordData::Svcb(service_binding(svcb)?),
+        RData::HTTPS(https) => RecordData::Svcb(service_binding(&https.0)?),
+        RData::CAA(caa) => {
+            RecordData::Caa(Caa { flags: caa.flags(), tag: caa.tag.clone(), value: caa.value.clone() })
+        }
+        other => RecordData::Other(wire_form(other)?),
+    })
+}
+
+/// What counts of an SVCB or HTTPS record.
+fn service_binding(svcb: &SVCB) -> Option<Svcb> {
+    let port = svcb.svc_params.iter().find_map(|(_, value)| match value {
+        SvcParamValue::Port(port) => Some(*port),
+        _ => None,
+    });
+    Some(Svcb { priority: svcb.svc_priority, target: dns_name(&svcb.target_name)?, port })
+}
+
+/// RDATA in wire form, uncompressed.
+fn wire_form(data: &RData) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
+    data.emit(&mut encoder).ok()?;
+    Some(bytes)
+}

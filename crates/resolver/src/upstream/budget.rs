@@ -1,0 +1,54 @@
+//! How many questions may be sent upstream: a counter that everything working on one purpose shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use revouch_validator::answer::DnsFailure;
+
+/// A number of upstream questions that may still be sent. Clones share it.
+#[derive(Clone, Debug)]
+pub struct QueryBudget(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    left: AtomicU32,
+    spent: AtomicU32,
+}
+
+impl QueryBudget {
+    /// Allows `questions`, those for DS and DNSKEY records, repetitions and fallbacks to TCP included.
+    #[must_use]
+    pub fn new(questions: u32) -> Self {
+        Self(Arc::new(Counters { left: AtomicU32::new(questions), spent: AtomicU32::new(0) }))
+    }
+
+    /// Pays for one question.
+    ///
+    /// # Errors
+    /// [`DnsFailure::Budget`] if nothing is left.
+    pub fn take(&self) -> Result<(), DnsFailure> {
+        let paid = self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        paid.map_err(|_| DnsFailure::Budget)?;
+        self.0.spent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many questions were sent.
+    #[must_use]
+    pub fn spent(&self) -> u32 {
+        self.0.spent.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_shared_and_never_overdrawn() {
+        let budget = QueryBudget::new(2);
+        let other = budget.clone();
+        assert_eq!((budget.take(), other.take(), budget.take()), (Ok(()), Ok(()), Err(DnsFailure::Budget)));
+        assert_eq!(other.spent(), 2);
+    }
+}

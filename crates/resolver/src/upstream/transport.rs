@@ -1,0 +1,253 @@
+//! Sends one question to the servers of a group and returns the first usable response, as it came.
+//!
+//! Promises: every datagram question, repetition and fallback to a stream is paid for from the budget; nothing waits longer than the
+//! deadline; the response is one to this question (identifier, question section, over UDP also the random case of the name). UDP falls
+//! back to TCP where a response is cut short or looks forged. A response is not yet trusted in any other way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hickory_net::NetError;
+use hickory_net::runtime::TokioRuntimeProvider;
+use hickory_net::udp::UdpClientStream;
+use hickory_net::xfer::{DnsExchange, DnsHandle, DnsRequestSender, FirstAnswer};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, Message, Query, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_resolver::config::{ConnectionConfig, ProtocolConfig, ResolverOpts};
+use hickory_resolver::{ConnectionProvider, PoolContext, TlsConfig};
+use revouch_validator::answer::DnsFailure;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::budget::QueryBudget;
+use super::config::{Protocol, Server};
+use crate::answer::{Unusable, select};
+
+/// Questions in flight on one stream.
+const MAX_IN_FLIGHT: usize = 1024;
+
+/// The EDNS payload size that is offered (RFC 9715: what is not fragmented on any path in use).
+const UDP_PAYLOAD: u16 = 1232;
+
+/// What is asked of the upstream besides the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Signatures (DO = 1).
+    Signatures,
+    /// The upstream's own verdict (AD = 1, RFC 6840 section 5.7).
+    Verdict,
+    /// Neither.
+    Plain,
+}
+
+/// The servers of one group.
+pub(super) struct Transport {
+    servers: Vec<Connection>,
+    /// The server that answered last.
+    preferred: AtomicUsize,
+    context: PoolContext,
+    timeout: Duration,
+    attempts: u32,
+}
+
+/// A server, and the stream to it once there is one.
+struct Connection {
+    server: Server,
+    stream: Mutex<Option<DnsExchange<TokioRuntimeProvider>>>,
+}
+
+impl Transport {
+    pub(super) fn new(
+        servers: Vec<Server>,
+        tls: rustls::ClientConfig,
+        timeout: Duration,
+        attempts: u32,
+    ) -> Self {
+        let mut options = ResolverOpts::default();
+        options.timeout = timeout;
+        options.max_active_requests = MAX_IN_FLIGHT;
+        let servers =
+            servers.into_iter().map(|server| Connection { server, stream: Mutex::new(None) }).collect();
+        let context = PoolContext::new(options, TlsConfig { config: tls });
+        Self { servers, preferred: AtomicUsize::new(0), context, timeout, attempts }
+    }
+
+    /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
+    ///
+    /// A server that reports an error is not asked again; one that does not answer is, in the next round.
+    ///
+    /// # Errors
+    /// The failure that says most: SERVFAIL or garbage, then silence, then refusal.
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        rr_type: RecordType,
+        wanted: Wanted,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<Message, DnsFailure> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut order: Vec<usize> =
+            (0..self.servers.len()).map(|i| (first + i) % self.servers.len()).collect();
+        let mut worst = DnsFailure::Refused;
+        for _ in 0..self.attempts {
+            let mut silent = Vec::new();
+            for index in order {
+                let Some(connection) = self.servers.get(index) else { continue };
+                let failure = match self.ask_one(connection, name, rr_type, wanted, budget, deadline).await {
+                    Ok(message) => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return Ok(message);
+                    }
+                    Err(DnsFailure::Budget) => return Err(DnsFailure::Budget),
+                    Err(failure) => failure,
+                };
+                if failure == DnsFailure::Timeout {
+                    silent.push(index);
+                }
+                if rank(&failure) > rank(&worst) {
+                    worst = failure;
+                }
+            }
+            order = silent;
+        }
+        Err(worst)
+    }
+
+    /// Asks one server, over a stream too if the datagram will not do.
+    async fn ask_one(
+        &self,
+        connection: &Connection,
+        name: &Name,
+        rr_type: RecordType,
+        wanted: Wanted,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<Message, DnsFailure> {
+        let until = deadline.min(Instant::now() + self.timeout);
+        if connection.server.protocol == Protocol::Udp {
+            budget.take()?;
+            let response = timeout_at(
+                until,
+                self.datagram(connection.server.address, request(name, rr_type, wanted, true)),
+            )
+            .await;
+            let response = response.map_err(|_| DnsFailure::Timeout)?;
+            match response.map(|message| (select(name, rr_type, &message), message)) {
+                Ok((Err(Unusable::Truncated), _)) | Err(NetError::QueryCaseMismatch | NetError::Proto(_)) => {
+                }
+                Ok((selected, _)) => return usable(selected),
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+        budget.take()?;
+        let until = deadline.min(Instant::now() + self.timeout);
+        let response =
+            timeout_at(until, self.stream(connection, request(name, rr_type, wanted, false))).await;
+        let message = response.map_err(|_| DnsFailure::Timeout)?.map_err(|error| failure(&error))?;
+        usable(select(name, rr_type, &message))
+    }
+
+    /// One question in a datagram from a port of its own.
+    async fn datagram(&self, server: SocketAddr, request: DnsRequest) -> Result<Message, NetError> {
+        let provider = TokioRuntimeProvider::default();
+        let mut stream = UdpClientStream::builder(server, provider).with_timeout(Some(self.timeout)).build();
+        Ok(stream.send_message(request).first_answer().await?.into_message())
+    }
+
+    /// One question over the stream, which is opened if there is none, and once more if the open one was dead.
+    async fn stream(&self, connection: &Connection, request: DnsRequest) -> Result<Message, NetError> {
+        let (exchange, reused) = self.connected(connection).await?;
+        match exchange.send(request.clone()).first_answer().await {
+            Ok(response) => Ok(response.into_message()),
+            Err(error) if reused && !matches!(error, NetError::Timeout) => {
+                connection.stream.lock().await.take();
+                let (exchange, _) = self.connected(connection).await?;
+                Ok(exchange.send(request).first_answer().await?.into_message())
+            }
+            Err(error) => {
+                connection.stream.lock().await.take();
+                Err(error)
+            }
+        }
+    }
+
+    /// The open stream, or a new one; says whether it was open.
+    async fn connected(
+        &self,
+        connection: &Connection,
+    ) -> Result<(DnsExchange<TokioRuntimeProvider>, bool), NetError> {
+        let mut slot = connection.stream.lock().await;
+        if let Some(open) = &*slot {
+            return Ok((open.clone(), true));
+        }
+        let config = stream_config(&connection.server);
+        let connecting = TokioRuntimeProvider::default().new_connection(
+            connection.server.address.ip(),
+            &config,
+            &self.context,
+        )?;
+        let exchange = connecting.await?;
+        *slot = Some(exchange.clone());
+        Ok((exchange, false))
+    }
+}
+
+/// How to open a stream to a server. A UDP server is spoken to over TCP.
+fn stream_config(server: &Server) -> ConnectionConfig {
+    let protocol = match &server.protocol {
+        Protocol::Udp | Protocol::Tcp => ProtocolConfig::Tcp,
+        Protocol::Tls { server_name } => ProtocolConfig::Tls { server_name: Arc::from(server_name.as_str()) },
+        Protocol::Https { server_name, path } => ProtocolConfig::Https {
+            server_name: Arc::from(server_name.as_str()),
+            path: Arc::from(path.as_str()),
+        },
+    };
+    let mut config = ConnectionConfig::new(protocol);
+    config.port = server.address.port();
+    config
+}
+
+/// The question as a message: recursion desired, CD clear.
+fn request(name: &Name, rr_type: RecordType, wanted: Wanted, randomize_case: bool) -> DnsRequest {
+    let mut options = DnsRequestOptions::default();
+    options.use_edns = true;
+    options.edns_payload_len = UDP_PAYLOAD;
+    options.edns_set_dnssec_ok = wanted == Wanted::Signatures;
+    options.recursion_desired = true;
+    options.case_randomization = randomize_case;
+    let mut request = DnsRequest::from_query(Query::query(name.clone(), rr_type), options);
+    request.metadata.checking_disabled = false;
+    request.metadata.authentic_data = wanted == Wanted::Verdict;
+    request
+}
+
+/// A selected message, or the failure that it means.
+fn usable(selected: Result<Message, Unusable>) -> Result<Message, DnsFailure> {
+    selected.map_err(|unusable| match unusable {
+        Unusable::Code(ResponseCode::Refused | ResponseCode::NotAuth) => DnsFailure::Refused,
+        Unusable::Code(_) | Unusable::NotTheAnswer | Unusable::Truncated => DnsFailure::ServFail,
+    })
+}
+
+/// What an error of the transport means.
+fn failure(error: &NetError) -> DnsFailure {
+    match error {
+        NetError::Timeout => DnsFailure::Timeout,
+        NetError::Io(_) | NetError::NoConnections | NetError::Busy | NetError::RustlsError(_) => {
+            DnsFailure::Refused
+        }
+        _ => DnsFailure::ServFail,
+    }
+}
+
+/// How much a failure says about the question.
+fn rank(failure: &DnsFailure) -> u8 {
+    match failure {
+        DnsFailure::ServFail => 2,
+        DnsFailure::Timeout => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,262 @@
+//! The chain of trust: from the anchors down to the keys of a zone, or to the proof that a zone is unsigned.
+//!
+//! Keys are sought from below: the DS records of a zone say by their signature who the parent is. That a zone is unsigned is proven from
+//! above: at every name on the way from the closest anchor, the parent says whether a zone starts there. What was proven is kept for
+//! at most [`MAX_KEPT`] seconds, and never longer than its TTL and its signatures allow; what was not proven is not kept.
+//!
+//! Recursion goes strictly towards the root, so it ends, and waiting for one another cannot deadlock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, Record, RecordType};
+use revouch_validator::answer::DnsFailure;
+use revouch_validator::timestamp::Timestamp;
+use tokio::time::Instant;
+
+use super::budget::QueryBudget;
+use super::transport::{Transport, Wanted};
+use crate::anchors::Anchors;
+use crate::answer::delegation::{self, Cut};
+use crate::answer::signature::{self, Work, ZoneKeys};
+use crate::answer::{Bogus, Claim, is_below, label_count, suffix};
+use crate::convert;
+
+/// The longest time for which keys and delegations are kept, in seconds.
+const MAX_KEPT: u32 = 300;
+
+/// The most names of which something is kept.
+const MAX_FACTS: usize = 16_384;
+
+/// What belongs to one question: its means, and the time at which it is judged.
+pub(super) struct Session<'q> {
+    pub(super) budget: &'q QueryBudget,
+    pub(super) deadline: Instant,
+    pub(super) now: Timestamp,
+    pub(super) work: Work,
+}
+
+/// Proven facts about names, and the way to more of them.
+pub(super) struct ChainOfTrust {
+    anchors: Arc<Anchors>,
+    transport: Transport,
+    keys: Facts<Arc<ZoneKeys>>,
+    cuts: Facts<Arc<Cut>>,
+}
+
+impl ChainOfTrust {
+    pub(super) fn new(anchors: Arc<Anchors>, transport: Transport) -> Self {
+        Self { anchors, transport, keys: Facts::default(), cuts: Facts::default() }
+    }
+
+    /// Asks a question and proves what can be proven of the answer.
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        rr_type: RecordType,
+        session: &mut Session<'_>,
+    ) -> Result<Message, DnsFailure> {
+        let mut message = self.fetch(name, rr_type, session).await?;
+        self.prove(&mut message, None, session).await?;
+        Ok(message)
+    }
+
+    /// Whether the claim holds: some parent proves that an unsigned zone starts at or above the name.
+    ///
+    /// # Errors
+    /// A delegation on the way cannot be validated, or cannot be asked for.
+    pub(super) async fn holds(&self, claim: &Claim, session: &mut Session<'_>) -> Result<bool, DnsFailure> {
+        // Nothing can be said about names that no anchor is above (RFC 4035 section 4.3, "indeterminate"): not secure, not bogus.
+        let Some(anchor) = self.anchors.closest(&claim.name) else { return Ok(true) };
+        if claim.at_or_above != claim.name && is_below(&claim.at_or_above, anchor) {
+            // The SOA that was shown names the zone: its parent may say all there is to say in one answer.
+            if let Ok(cut) = self.cut(&claim.at_or_above, session).await?
+                && matches!(*cut, Cut::Unsigned)
+            {
+                return Ok(true);
+            }
+        }
+        for count in label_count(anchor) + 1..=label_count(&claim.at_or_above) {
+            let candidate = suffix(&claim.name, count);
+            match self.cut(&candidate, session).await?.as_deref() {
+                Ok(Cut::Unsigned) => return Ok(true),
+                Ok(Cut::NoSuchName) => return Ok(false),
+                Ok(Cut::Signed(_) | Cut::None) => {}
+                Err(Bogus(why)) => return Err(bogus(&candidate, RecordType::DS, why)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The keys of the zone of the closest anchor above `name`: what a first question can show to work.
+    pub(super) async fn anchored_keys(&self, session: &mut Session<'_>) -> Result<bool, DnsFailure> {
+        let Some(zone) = self.anchors.first_zone() else { return Ok(false) };
+        Ok(self.keys_of(zone, session).await?.is_some())
+    }
+
+    /// One question and its selected answer.
+    async fn fetch(
+        &self,
+        name: &Name,
+        rr_type: RecordType,
+        session: &Session<'_>,
+    ) -> Result<Message, DnsFailure> {
+        self.transport.ask(name, rr_type, Wanted::Signatures, session.budget, session.deadline).await
+    }
+
+    /// Marks every RRset that a trusted zone signed. With `only_above`, only zones strictly above that name are looked at.
+    async fn prove(
+        &self,
+        message: &mut Message,
+        only_above: Option<&Name>,
+        session: &mut Session<'_>,
+    ) -> Result<(), DnsFailure> {
+        self.prove_section(&mut message.answers, only_above, session).await?;
+        self.prove_section(&mut message.authorities, only_above, session).await
+    }
+
+    async fn prove_section(
+        &self,
+        section: &mut [Record],
+        only_above: Option<&Name>,
+        session: &mut Session<'_>,
+    ) -> Result<(), DnsFailure> {
+        for (place, signers) in signature::signed_sets(section, session.now) {
+            for signer in signers.iter().filter(|s| only_above.is_none_or(|name| is_below(name, s))) {
+                let Some(keys) = self.keys_of(signer, session).await? else { continue };
+                if signature::prove(section, &place, &keys, session.now, &mut session.work) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The proven keys of `zone`; `None` if there is no chain of trust to it, for whatever reason.
+    fn keys_of<'a>(
+        &'a self,
+        zone: &'a Name,
+        session: &'a mut Session<'_>,
+    ) -> BoxFuture<'a, Result<Option<Arc<ZoneKeys>>, DnsFailure>> {
+        Box::pin(async move {
+            let _turn = match self.keys.known_or_turn(zone).await {
+                Ok(keys) => return Ok(Some(keys)),
+                Err(turn) => turn,
+            };
+            let anchored = self.anchors.is_anchored(zone);
+            let cut = if anchored || zone.is_root() { None } else { Some(self.cut(zone, session).await?) };
+            let delegated = match cut.as_ref().map(|c| c.as_deref()) {
+                Some(Ok(Cut::Signed(records))) => records.as_slice(),
+                None if anchored => &[],
+                _ => return Ok(None),
+            };
+            let mut message = self.fetch(zone, RecordType::DNSKEY, session).await?;
+            let trusted =
+                |key: &_| self.anchors.contains(zone, key) || signature::is_delegated(zone, key, delegated);
+            let proven = signature::prove_keys(zone, &mut message, trusted, session.now, &mut session.work);
+            let Some((keys, ttl)) = proven else { return Ok(None) };
+            let keys = Arc::new(keys);
+            self.keys.keep(zone, Arc::clone(&keys), ttl);
+            Ok(Some(keys))
+        })
+    }
+
+    /// What the parent of `name` says about a zone cut there; the inner error if it is not proven.
+    fn cut<'a>(
+        &'a self,
+        name: &'a Name,
+        session: &'a mut Session<'_>,
+    ) -> BoxFuture<'a, Result<Result<Arc<Cut>, Bogus>, DnsFailure>> {
+        Box::pin(async move {
+            let _turn = match self.cuts.known_or_turn(name).await {
+                Ok(cut) => return Ok(Ok(cut)),
+                Err(turn) => turn,
+            };
+            let mut message = self.fetch(name, RecordType::DS, session).await?;
+            self.prove(&mut message, Some(name), session).await?;
+            Ok(delegation::judge(name, &message, session.now).map(|judged| {
+                let cut = Arc::new(judged.cut);
+                self.cuts.keep(name, Arc::clone(&cut), judged.ttl);
+                cut
+            }))
+        })
+    }
+}
+
+/// The failure that says what is bogus.
+pub(super) fn bogus(name: &Name, rr_type: RecordType, why: &str) -> DnsFailure {
+    let name = convert::dns_name(name).map(|n| n.to_string()).unwrap_or_default();
+    DnsFailure::Bogus(format!("{name} {}: {why}", convert::rr_type(rr_type)))
+}
+
+/// Facts about names, each until it expires; those who seek the same one wait for the first.
+struct Facts<T> {
+    known: Mutex<HashMap<Name, (Instant, T)>>,
+    turns: Mutex<HashMap<Name, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl<T> Default for Facts<T> {
+    fn default() -> Self {
+        Self { known: Mutex::default(), turns: Mutex::default() }
+    }
+}
+
+impl<T: Clone> Facts<T> {
+    /// What is known about `name`, or else the turn to find out.
+    async fn known_or_turn(&self, name: &Name) -> Result<T, Turn<'_, T>> {
+        if let Some(known) = self.known(name) {
+            return Ok(known);
+        }
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(name.clone()).or_default())
+        };
+        let guard = Turn {
+            facts: self,
+            name: name.clone(),
+            held: Some(Arc::clone(&turn).lock_owned().await),
+            turn: Some(turn),
+        };
+        self.known(name).ok_or(guard)
+    }
+
+    fn known(&self, name: &Name) -> Option<T> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).filter(|(until, _)| Instant::now() < *until).map(|(_, fact)| fact.clone())
+    }
+
+    /// Keeps a fact for `ttl` seconds, at most [`MAX_KEPT`]. If there is no room, what has expired makes it, else everything does.
+    fn keep(&self, name: &Name, fact: T, ttl: u32) {
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_FACTS {
+            known.retain(|_, (until, _)| now < *until);
+        }
+        if known.len() >= MAX_FACTS {
+            known.clear();
+        }
+        known.insert(name.clone(), (now + Duration::from_secs(ttl.min(MAX_KEPT).into()), fact));
+    }
+}
+
+/// The right to find out about a name, given up when dropped.
+struct Turn<'f, T> {
+    facts: &'f Facts<T>,
+    name: Name,
+    held: Option<tokio::sync::OwnedMutexGuard<()>>,
+    turn: Option<Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl<T> Drop for Turn<'_, T> {
+    fn drop(&mut self) {
+        self.held.take();
+        self.turn.take();
+        let mut turns = self.facts.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.get(&self.name).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.name);
+        }
+    }
+}
