@@ -10,6 +10,8 @@ mod fingerprint;
 mod key;
 mod names;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
