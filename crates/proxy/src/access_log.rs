@@ -1,0 +1,199 @@
+//! The access log: one structured line for each connection that ended.
+//!
+//! Promises: a line is one line whatever the peer sent, because every text passes through [`escape`] before it is written;
+//! writing never blocks ([`crate::lines`]); and an identity that the peer has not proven, because the handshake did not end, stands
+//! under `claimed_identity` and never under `identity`. The fields are listed in `docs/operations.md`.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use revouch_validator::escape::escape;
+use revouch_validator::timestamp::Timestamp;
+
+use crate::lines::Lines;
+use crate::logging::Format;
+
+/// Writes lines in the configured form.
+#[derive(Clone)]
+pub struct AccessLog {
+    lines: Lines,
+    format: Format,
+}
+
+/// The line of one connection, as fields in the order in which they are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    fields: Vec<(&'static str, Value)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    /// Escaped.
+    Text(String),
+    Number(u64),
+    /// Milliseconds, written with three decimals.
+    Milliseconds(Duration),
+    Bool(bool),
+}
+
+impl AccessLog {
+    /// A log that writes to `lines`.
+    #[must_use]
+    pub fn new(lines: Lines, format: Format) -> Self {
+        Self { lines, format }
+    }
+
+    /// Writes one line. Never blocks; a line that does not fit into the queue is dropped and counted.
+    pub fn write(&self, line: &Line) {
+        let text = match self.format {
+            Format::Json => line.json(),
+            Format::Text => line.text(),
+        };
+        self.lines.line(text.into_bytes());
+    }
+}
+
+impl Line {
+    /// A line that begins with the time at which the connection ended.
+    #[must_use]
+    pub fn new(ended: SystemTime) -> Self {
+        let mut line = Self { fields: Vec::with_capacity(32) };
+        line.fields.push(("time", Value::Text(rfc3339_millis(ended))));
+        line
+    }
+
+    /// Adds a text, escaped.
+    pub fn text_field(&mut self, name: &'static str, value: impl AsRef<[u8]>) {
+        self.fields.push((name, Value::Text(escape(value))));
+    }
+
+    /// Adds a text, escaped, if there is one.
+    pub fn optional_text(&mut self, name: &'static str, value: Option<impl AsRef<[u8]>>) {
+        if let Some(value) = value {
+            self.text_field(name, value);
+        }
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, name: &'static str, value: u64) {
+        self.fields.push((name, Value::Number(value)));
+    }
+
+    /// Adds a yes or no.
+    pub fn flag(&mut self, name: &'static str, value: bool) {
+        self.fields.push((name, Value::Bool(value)));
+    }
+
+    /// Adds a time span in milliseconds.
+    pub fn milliseconds(&mut self, name: &'static str, value: Duration) {
+        self.fields.push((name, Value::Milliseconds(value)));
+    }
+
+    /// Adds an address as `NAME` and its port as `NAME_port`.
+    pub fn source(&mut self, source: SocketAddr) {
+        let ip: IpAddr = source.ip().to_canonical();
+        self.text_field("source", ip.to_string());
+        self.number("source_port", u64::from(source.port()));
+    }
+
+    /// As a JSON object.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut out = String::from("{");
+        for (index, (name, value)) in self.fields.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = match value {
+                // Escaped text is printable ASCII in which `\` and `"` stand behind a `\`: as a JSON string, both need another.
+                Value::Text(text) => {
+                    write!(out, "{comma}\"{name}\":\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+                }
+                Value::Number(number) => write!(out, "{comma}\"{name}\":{number}"),
+                Value::Milliseconds(time) => write!(out, "{comma}\"{name}\":{}", decimal(*time)),
+                Value::Bool(flag) => write!(out, "{comma}\"{name}\":{flag}"),
+            };
+        }
+        out.push('}');
+        out
+    }
+
+    /// As `key=value` pairs; texts that hold anything but letters, digits and `.:/_-*+` are quoted.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for (index, (name, value)) in self.fields.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            let _ = match value {
+                Value::Text(text) if is_bare(text) => write!(out, "{space}{name}={text}"),
+                Value::Text(text) => write!(out, "{space}{name}=\"{text}\""),
+                Value::Number(number) => write!(out, "{space}{name}={number}"),
+                Value::Milliseconds(time) => write!(out, "{space}{name}={}", decimal(*time)),
+                Value::Bool(flag) => write!(out, "{space}{name}={flag}"),
+            };
+        }
+        out
+    }
+}
+
+fn is_bare(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".:/_-*+".contains(&b))
+}
+
+fn decimal(time: Duration) -> String {
+    let micros = time.as_micros();
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+fn rfc3339_millis(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = Timestamp(since.as_secs()).to_string();
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), since.subsec_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn line() -> Line {
+        let mut line = Line::new(UNIX_EPOCH + Duration::from_millis(1_795_503_599_042));
+        line.text_field("sni", "a\"b\\c\n{\u{202e}\u{1b}[31m");
+        line.optional_text("policy", None::<&str>);
+        line.source("[::ffff:192.0.2.7]:4711".parse().unwrap());
+        line.milliseconds("handshake_ms", Duration::from_micros(12_034));
+        line.flag("relayed", true);
+        line
+    }
+
+    #[test]
+    fn hostile_text_stays_inside_its_json_string() {
+        let text = line().json();
+        assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["sni"], "a\\\"b\\\\c\\010{\\226\\128\\174\\027[31m");
+        assert_eq!(value["source"], "192.0.2.7");
+        assert_eq!(value["source_port"], 4711);
+        assert_eq!(value["handshake_ms"], 12.034);
+        assert_eq!(value["time"], "2026-11-24T06:59:59.042Z");
+        assert_eq!(value["relayed"], true);
+        assert!(value.get("policy").is_none());
+    }
+
+    #[test]
+    fn hostile_text_stays_inside_its_quotes() {
+        assert_eq!(
+            line().text(),
+            "time=2026-11-24T06:59:59.042Z sni=\"a\\\"b\\\\c\\010{\\226\\128\\174\\027[31m\" source=192.0.2.7 \
+             source_port=4711 handshake_ms=12.034 relayed=true"
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let mut line = Line::new(UNIX_EPOCH);
+        line.text_field("sni", vec![b'"'; 1_000_000]);
+        assert!(line.json().len() < 4096);
+    }
+}

@@ -1,0 +1,256 @@
+//! Lines of text that go to a file or to standard error without ever holding up who writes them.
+//!
+//! Promises: handing in a line never blocks and never allocates without bound: there is a queue of [`QUEUE`] lines, and what
+//! does not fit is dropped and counted. One thread writes; it ends when the last [`Lines`] is gone, with everything written that was taken.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+
+use prometheus::IntCounter;
+
+/// How many lines may wait to be written.
+pub const QUEUE: usize = 8192;
+/// The longest line, in bytes; a longer one is dropped.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard error.
+    Stderr,
+    /// The end of a file, which is made if it is not there.
+    File(PathBuf),
+}
+
+/// The end of the queue into which lines are put. Cheap to clone.
+#[derive(Clone)]
+pub struct Lines {
+    queue: SyncSender<Message>,
+    dropped: IntCounter,
+}
+
+/// The thread that writes.
+#[must_use = "the writer is waited for with `finish`"]
+pub struct LineWriter {
+    thread: JoinHandle<()>,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Destination(Box<dyn Write + Send>),
+}
+
+impl Lines {
+    /// Starts a writer. `dropped` counts the lines that were dropped.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the thread cannot be started.
+    pub fn start(destination: &Destination, dropped: IntCounter) -> io::Result<(Self, LineWriter)> {
+        Self::start_with(destination.open()?, dropped)
+    }
+
+    fn start_with(output: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<(Self, LineWriter)> {
+        let (queue, receiver) = sync_channel(QUEUE);
+        let counter = dropped.clone();
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&receiver, output, &counter))?;
+        Ok((Self { queue, dropped }, LineWriter { thread }))
+    }
+
+    /// Puts a line into the queue, without its line feed. Never blocks.
+    pub fn line(&self, mut line: Vec<u8>) {
+        line.push(b'\n');
+        if line.len() > MAX_LINE || self.queue.try_send(Message::Line(line)).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// Opens `destination` (again) and writes there from the next line on: after a log file was moved away, or named anew.
+    /// Opens a file, so it is not for a runtime's thread.
+    ///
+    /// # Errors
+    /// It cannot be opened; the old one stays.
+    pub fn reopen(&self, destination: &Destination) -> io::Result<()> {
+        let output = destination.open()?;
+        self.queue
+            .send(Message::Destination(output))
+            .map_err(|_| io::Error::other("the log's writer has ended"))
+    }
+}
+
+impl LineWriter {
+    /// Waits until everything is written. Every [`Lines`] must be gone, else it waits for them.
+    pub fn finish(self) {
+        // A writer that panicked has nothing more to write.
+        drop(self.thread.join());
+    }
+}
+
+impl Destination {
+    /// The destination for a `file` of the configuration.
+    #[must_use]
+    pub fn of(file: Option<&Path>) -> Self {
+        file.map_or(Self::Stderr, |path| Self::File(path.to_owned()))
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Write + Send>> {
+        Ok(match self {
+            Self::Stderr => Box::new(io::stderr()),
+            Self::File(path) => Box::new(open_append(path)?),
+        })
+    }
+}
+
+fn open_append(path: &Path) -> io::Result<File> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("log file {}: {error}", path.display()));
+    OpenOptions::new().create(true).append(true).open(path).map_err(named)
+}
+
+/// Writes until every sender is gone. What is in the queue is written in one go, and flushed when the queue is empty.
+fn write_all(receiver: &Receiver<Message>, output: Box<dyn Write + Send>, dropped: &IntCounter) {
+    let mut output = BufWriter::new(output);
+    // Lines that are in the buffer and not yet known to be written.
+    let mut pending = 0;
+    loop {
+        let message = match receiver.try_recv() {
+            Ok(message) => message,
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                flush(&mut output, &mut pending, dropped);
+                match receiver.recv() {
+                    Ok(message) => message,
+                    Err(_) => break,
+                }
+            }
+        };
+        match message {
+            Message::Line(line) => {
+                pending += 1;
+                if output.write_all(&line).is_err() {
+                    discard(&mut output, &mut pending, dropped);
+                }
+            }
+            Message::Destination(new) => {
+                flush(&mut output, &mut pending, dropped);
+                output = BufWriter::new(new);
+            }
+        }
+    }
+    flush(&mut output, &mut pending, dropped);
+}
+
+fn flush(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dropped: &IntCounter) {
+    if output.flush().is_err() {
+        discard(output, pending, dropped);
+    }
+    *pending = 0;
+}
+
+/// A full disk or a closed pipe must not keep old lines and write them in part later: what could not be written is given up.
+fn discard(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dropped: &IntCounter) {
+    let broken = std::mem::replace(output, BufWriter::new(Box::new(io::sink())));
+    let (inner, _) = broken.into_parts();
+    *output = BufWriter::new(inner);
+    dropped.inc_by(*pending);
+    *pending = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn counter() -> IntCounter {
+        IntCounter::new("dropped", "Lines dropped.").unwrap()
+    }
+
+    /// Takes a byte only when told to.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            // The sender is gone: never stuck again.
+            let _ = self.0.recv();
+            Ok(buf.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::other("full"))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_written_and_a_moved_file_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let destination = Destination::File(path.clone());
+        let (lines, writer) = Lines::start(&destination, counter()).unwrap();
+        lines.line(b"one".to_vec());
+        lines.line(b"two".to_vec());
+        let moved = dir.path().join("access.log.1");
+        std::fs::rename(&path, &moved).unwrap();
+        lines.reopen(&destination).unwrap();
+        lines.line(b"three".to_vec());
+        drop(lines);
+        writer.finish();
+        assert_eq!(std::fs::read_to_string(moved).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_stuck_output_drops_lines_and_blocks_nobody() {
+        let (release, gate) = mpsc::channel();
+        let dropped = counter();
+        let (lines, writer) = Lines::start_with(Box::new(Stuck(gate)), dropped.clone()).unwrap();
+        let total: usize = 3 * QUEUE;
+        for _ in 0..total {
+            lines.line(vec![b'x'; 100]);
+        }
+        assert!(dropped.get() >= u64::try_from(QUEUE).unwrap(), "{}", dropped.get());
+        drop((release, lines));
+        writer.finish();
+        assert!(dropped.get() < u64::try_from(total).unwrap());
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let dropped = counter();
+        let (lines, writer) = Lines::start_with(Box::new(Broken), dropped.clone()).unwrap();
+        for _ in 0..10 {
+            lines.line(b"x".to_vec());
+        }
+        lines.line(vec![b'x'; MAX_LINE]);
+        drop(lines);
+        writer.finish();
+        assert_eq!(dropped.get(), 11);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let Err(error) = Lines::start(&Destination::File(dir.path().join("no/such")), counter()) else {
+            panic!("the file was opened");
+        };
+        assert!(error.to_string().contains("no/such"), "{error}");
+    }
+}
