@@ -19,7 +19,10 @@ pub(crate) fn run() -> Outcome {
             println!("nothing to install");
             Ok(())
         }
-        Plan::Install(packages) => install(&packages),
+        Plan::Install(packages) => {
+            install(&packages)?;
+            all_met(&missing(NEEDS, Need::is_met))
+        }
         Plan::Tell(sentence) => Err(sentence.into()),
     }
 }
@@ -120,6 +123,17 @@ fn install(packages: &[&'static str]) -> Outcome {
     run_command(apt_get().args(INSTALL).args(packages))
 }
 
+/// A package that is installed and lacks its program, or was deleted from, must not pass for success.
+fn all_met(still_missing: &[&'static Need]) -> Outcome {
+    match still_missing.first() {
+        None => Ok(()),
+        Some(need) => {
+            Err(format!("package {} is installed, and {} is still not there", need.package, need.what())
+                .into())
+        }
+    }
+}
+
 const INSTALL: [&str; 3] = ["install", "--yes", "--no-install-recommends"];
 
 fn apt_get() -> Command {
@@ -170,6 +184,13 @@ mod tests {
             sentence.contains("sudo apt-get install --no-install-recommends unbound ca-certificates"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn program_that_is_absent_after_installation_is_an_error() {
+        assert!(all_met(&[]).is_ok());
+        let said = all_met(&all_but_openssl()).err().map(|error| error.to_string());
+        assert_eq!(said.as_deref(), Some("package unbound is installed, and unbound is still not there"));
     }
 
     #[test]
