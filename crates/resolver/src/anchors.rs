@@ -6,8 +6,9 @@ use std::path::Path;
 
 use hickory_proto::dnssec::rdata::DNSKEY;
 use hickory_proto::dnssec::{PublicKey, PublicKeyBuf, TrustAnchors, Verifier};
-use hickory_proto::rr::{Name, RData, RecordType};
-use hickory_proto::serialize::txt::Parser;
+use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::serialize::txt::ParseError;
+use hickory_proto::serialize::txt::trust_anchor::{Entry, Parser};
 use revouch_validator::escape::escape;
 
 use crate::answer::{canonical, label_count};
@@ -61,17 +62,18 @@ impl Anchors {
         if let Some(line) = text.lines().position(is_ds_line) {
             return Err(AnchorError::DsRecord { line: line + 1 });
         }
-        let parsed = Parser::new(text, None, Some(Name::root())).parse();
-        let (_, sets) = parsed.map_err(|e| AnchorError::Syntax(escape(e.to_string())))?;
+        let entries = Parser::new(text).parse().map_err(|error| match error {
+            ParseError::UnsupportedRecordType(found) => AnchorError::NotAKey(found),
+            error => AnchorError::Syntax(escape(error.to_string())),
+        })?;
         let mut keys = Vec::new();
-        for record in sets.values().flat_map(|set| set.records_without_rrsigs()) {
-            let RData::DNSSEC(hickory_proto::dnssec::rdata::DNSSECRData::DNSKEY(key)) = &record.data else {
-                return Err(AnchorError::NotAKey(record.record_type()));
-            };
+        for entry in entries {
+            let Entry::DNSKEY(record) = entry else { return Err(AnchorError::UnusableKey) };
+            let key = record.data();
             if !key.zone_key() || key.revoke() || !key.public_key().algorithm().is_supported() {
                 return Err(AnchorError::UnusableKey);
             }
-            keys.push((canonical(&record.name), key.public_key().clone()));
+            keys.push((canonical(record.name()), key.public_key().clone()));
         }
         match keys.len() {
             0 => Err(AnchorError::Empty),

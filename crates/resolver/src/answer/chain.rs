@@ -115,7 +115,7 @@ impl<'m> Walk<'m> {
 
     /// Judges an RRset of the answer section, which may come from a wildcard.
     fn judge(&mut self, set: &RrSet<'m>) -> Result<Judged, Bogus> {
-        if let Trust::Sender(state) = self.trust {
+        if let Some(state) = self.given_state() {
             return Ok(Judged { state, wildcard: false });
         }
         let Some(signature) = set.signature(&self.message.answers, self.now) else {
@@ -136,6 +136,15 @@ impl<'m> Walk<'m> {
         if judged.wildcard { Err(Bogus("a DNAME made from a wildcard")) } else { Ok(judged.state) }
     }
 
+    /// The state of every part, where it does not come from proofs.
+    fn given_state(&self) -> Option<State> {
+        match self.trust {
+            Trust::Proofs => None,
+            Trust::Sender(state) => Some(state),
+            Trust::Nobody => Some(State::Insecure),
+        }
+    }
+
     /// Whether the wildcard was rightly used for `owner` (RFC 4035 section 5.3.4, RFC 5155 section 8.8).
     fn expansion(&mut self, owner: &Name, signature: &Signature<'m>) -> Result<State, Bogus> {
         let denial = Denial::of(self.message, signature.signer, self.now, &mut self.tally)?;
@@ -147,7 +156,12 @@ impl<'m> Walk<'m> {
 
     /// There is no record at `name`, the end of the chain: who says so?
     fn negative(mut self, name: &Name) -> Result<Evaluated, Bogus> {
+        let code = self.message.metadata.response_code;
+        let kind = if code == ResponseCode::NXDomain { Negation::NxDomain } else { Negation::NoData };
         let authorities = &self.message.authorities;
+        if self.trust == Trust::Nobody && authorities.is_empty() {
+            return Ok(Evaluated { ttl: 0, ..self.finish(End::Negative(kind), State::Insecure, false) });
+        }
         let soas: Vec<&Record> = authorities.iter().filter(|r| r.record_type() == RecordType::SOA).collect();
         let [soa] = soas.as_slice() else { return Err(Bogus("a negative answer without exactly one SOA")) };
         if !soa.name.zone_of(name) {
@@ -156,9 +170,7 @@ impl<'m> Walk<'m> {
         let RData::SOA(data) = &soa.data else { return Err(Bogus("an SOA without data")) };
         // RFC 2308 section 5.
         self.tally.count_ttl(soa.ttl.min(data.minimum));
-        let code = self.message.metadata.response_code;
-        let kind = if code == ResponseCode::NXDomain { Negation::NxDomain } else { Negation::NoData };
-        if let Trust::Sender(state) = self.trust {
+        if let Some(state) = self.given_state() {
             return Ok(self.finish(End::Negative(kind), state, false));
         }
         if !self.is_apex_proven(&soa.name) {

@@ -110,8 +110,11 @@ pub struct Evaluated {
 pub enum Trust {
     /// By the proofs on its records.
     Proofs,
-    /// As a whole, by whoever sent it (its AD bit), or not at all: every part gets this state, and no denial is asked for.
+    /// As a whole, by whoever sent it: every part gets the state that its AD bit says, and no denial is asked for.
     Sender(State),
+    /// Not at all, as in exempt zones: every part is insecure, and a negative answer needs no SOA, which servers of private zones leave
+    /// out. It must not be a referral, and is not kept.
+    Nobody,
 }
 
 /// Says what `message` answers to the question for `rr_type` at `name` (class IN), at the time `now`.

@@ -116,7 +116,7 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Vec
     picked
 }
 
-/// The SOA records (two, if there is more than one) and the denials, with their signatures.
+/// The SOA records (two, if there is more than one) and the denials, with their signatures; of a referral one NS record, to tell it by.
 fn denials(authorities: &[Record]) -> Vec<Record> {
     let mut picked = Vec::new();
     let soas = authorities.iter().filter(|r| r.record_type() == RecordType::SOA).take(2);
@@ -129,6 +129,7 @@ fn denials(authorities: &[Record]) -> Vec<Record> {
             pick(authorities, &record.name, record.record_type(), 2, &mut picked);
         }
     }
+    picked.extend(authorities.iter().find(|r| r.record_type() == RecordType::NS).cloned());
     picked
 }
 

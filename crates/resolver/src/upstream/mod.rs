@@ -121,11 +121,11 @@ impl Upstream {
             Mode::TrustAd { transport, .. } => {
                 let message = transport.ask(name, rr_type, Wanted::Verdict, budget, deadline).await?;
                 let state = if message.metadata.authentic_data { State::Secure } else { State::Insecure };
-                self.unvalidated(name, rr_type, &message, state)
+                self.unvalidated(name, rr_type, &message, Trust::Sender(state))
             }
             Mode::Unchecked(transport) => {
                 let message = transport.ask(name, rr_type, Wanted::Plain, budget, deadline).await?;
-                self.unvalidated(name, rr_type, &message, State::Insecure)
+                self.unvalidated(name, rr_type, &message, Trust::Nobody)
             }
         }
     }
@@ -136,10 +136,10 @@ impl Upstream {
         name: &Name,
         rr_type: RecordType,
         message: &hickory_proto::op::Message,
-        state: State,
+        trust: Trust,
     ) -> Result<Answer, DnsFailure> {
         let now = (self.clock)();
-        let evaluated = answer::evaluate_trusting(Trust::Sender(state), name, rr_type, message, now);
+        let evaluated = answer::evaluate_trusting(trust, name, rr_type, message, now);
         convert::answer(evaluated.map_err(|_| DnsFailure::ServFail)?, now)
     }
 
