@@ -40,8 +40,10 @@ impl Check {
     }
 }
 
-const CLIPPY: [&str; 7] = ["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-const DOC: [&str; 4] = ["doc", "--locked", "--workspace", "--no-deps"];
+// `--keep-going`: one crate's warnings do not hide another's.
+const CLIPPY: [&str; 8] =
+    ["clippy", "--locked", "--keep-going", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+const DOC: [&str; 5] = ["doc", "--locked", "--keep-going", "--workspace", "--no-deps"];
 
 /// Runs the checks, all if none is named. A failure does not keep the later ones from running.
 pub(crate) fn run(checks: &[Check]) -> Outcome {
