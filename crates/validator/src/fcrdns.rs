@@ -43,7 +43,8 @@ impl ConfirmedName {
 /// Why a name of a PTR answer cannot be a peer's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// Root, a single label, a numeric last label, a wildcard, too long, or not letters, digits and hyphens.
+    /// Root, a single label, a numeric last label, a wildcard, or not letters, digits and hyphens. (Over 253 octets no
+    /// [`DnsName`] can be.)
     NoHostName,
     /// Under in-addr.arpa, ip6.arpa or invalid.
     ReservedZone,
@@ -129,7 +130,7 @@ impl<'e> View<'e> {
     /// Whether a name can be a host's (`dns.md` section 2.3).
     fn usable(&self, name: &DnsName) -> Result<(), Unusable> {
         let numeric_end = name.labels().next_back().is_some_and(|label| label.iter().all(u8::is_ascii_digit));
-        if name.label_count() < 2 || numeric_end || name.text_len() > 253 || !name.is_ldh() {
+        if name.label_count() < 2 || numeric_end || !name.is_ldh() {
             return Err(Unusable::NoHostName);
         }
         let ends = |suffix: &[&str]| {

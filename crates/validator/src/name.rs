@@ -111,12 +111,6 @@ impl DnsName {
         self.wire.is_empty()
     }
 
-    /// The length in text form without a final dot, in octets (before escaping).
-    #[must_use]
-    pub fn text_len(&self) -> usize {
-        self.wire.len().saturating_sub(1)
-    }
-
     /// Whether this name is `zone` or lies below it. Compared on label boundaries: `notexample.org` is not below `example.org`.
     #[must_use]
     pub fn is_at_or_below(&self, zone: &Self) -> bool {

@@ -9,8 +9,6 @@ mod advice;
 mod candidate;
 mod class;
 mod log;
-#[cfg(test)]
-mod tests;
 
 use crate::answer::DnssecStatus;
 use crate::cert::CertificateFacts;
