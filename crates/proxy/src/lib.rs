@@ -6,3 +6,4 @@ pub mod lines;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod reload;
