@@ -1,6 +1,6 @@
 //! Certificates for unit tests: a root, intermediates as public CAs have them today, leaves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
@@ -97,4 +97,27 @@ impl Entity {
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::from_params(&self.params, &self.key)
     }
+}
+
+/// A SubjectPublicKeyInfo of `rsaEncryption` with a modulus of so many bits.
+pub(crate) fn rsa_spki(bits: usize, exponent: &[u8]) -> Vec<u8> {
+    let mut modulus = vec![0xff; bits.div_ceil(8)];
+    modulus[0] = 0xff_u8 >> (modulus.len() * 8 - bits);
+    if bits.is_multiple_of(8) {
+        modulus.insert(0, 0);
+    }
+    let key = element(0x30, &[element(2, &modulus), element(2, exponent)].concat());
+    let oid = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+    element(0x30, &[element(0x30, &oid), element(3, &[&[0], key.as_slice()].concat())].concat())
+}
+
+/// One DER element.
+pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let head = match content.len() {
+        0..=0x7f => vec![tag, length[1]],
+        0x80..=0xff => vec![tag, 0x81, length[1]],
+        _ => vec![tag, 0x82, length[0], length[1]],
+    };
+    [head.as_slice(), content].concat()
 }

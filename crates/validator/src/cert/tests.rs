@@ -11,7 +11,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::testing::{Entity, FIRST, LAST, leaf};
+use super::testing::{Entity, FIRST, LAST, element, leaf, rsa_spki};
 use super::*;
 
 fn facts(params: CertificateParams) -> CertificateFacts {
@@ -102,6 +102,14 @@ fn extensions_that_cannot_be_read_are_typed_errors() {
         CertificateFacts::parse(&Entity::self_signed(params).der),
         Err(CertificateError::DuplicateExtension)
     );
+}
+
+#[test]
+fn key_usage_bits_that_are_declared_unused_do_not_count() {
+    let usage = with_extension(15, &[3, 2, 7, 0xff]).unwrap().key_usage.unwrap();
+    assert!(usage.digital_signature && !usage.key_cert_sign && !usage.crl_sign);
+    let usage = with_extension(15, &[3, 3, 7, 0x06, 0x80]).unwrap().key_usage.unwrap();
+    assert!(!usage.digital_signature && usage.key_cert_sign && usage.crl_sign);
 }
 
 #[test]
@@ -219,28 +227,6 @@ fn addresses_match_canonically_and_never_when_link_local() {
             "{presented} {reference}"
         );
     }
-}
-
-/// A SubjectPublicKeyInfo of `rsaEncryption` with a modulus of so many bits.
-fn rsa_spki(bits: usize, exponent: &[u8]) -> Vec<u8> {
-    let mut modulus = vec![0xff; bits.div_ceil(8)];
-    modulus[0] = 0xff_u8 >> (modulus.len() * 8 - bits);
-    if bits.is_multiple_of(8) {
-        modulus.insert(0, 0);
-    }
-    let key = element(0x30, &[element(2, &modulus), element(2, exponent)].concat());
-    let oid = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
-    element(0x30, &[element(0x30, &oid), element(3, &[&[0], key.as_slice()].concat())].concat())
-}
-
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-    let head = match content.len() {
-        0..=0x7f => vec![tag, length[1]],
-        0x80..=0xff => vec![tag, 0x81, length[1]],
-        _ => vec![tag, 0x82, length[0], length[1]],
-    };
-    [head.as_slice(), content].concat()
 }
 
 #[test]

@@ -142,10 +142,21 @@ impl<'a> Candidates<'a> {
             (Ok(_), Some(accepted), _) => Outcome::Found(accepted),
             _ if not_accepted.get() => Outcome::NotAccepted,
             (_, _, Some(error)) => Outcome::Failed(error),
-            (Err(error), ..) => Outcome::Failed(error.into()),
+            (Err(error), ..) => Outcome::Failed(self.explain(error.into())),
             // Not reached: a path is found only by `verify` taking it.
             (Ok(_), None, None) => Outcome::Failed(PathError::UnknownIssuer),
         }
+    }
+
+    /// webpki does not say that a signature fails since the issuer's key is too weak for it.
+    fn explain(&self, error: PathError) -> PathError {
+        if !matches!(error, PathError::BadSignature | PathError::UnsupportedSignature) {
+            return error;
+        }
+        let weak = |(above, (_, facts)): (usize, (_, &CertificateFacts))| {
+            facts.key.weak().map(|why| PathError::WeakKey { depth: above + 1, why })
+        };
+        self.issuers().enumerate().find_map(weak).unwrap_or(error)
     }
 
     /// What webpki does not check: key usages and the strength of the keys.
@@ -167,6 +178,7 @@ impl<'a> Candidates<'a> {
             if facts.key_usage.is_some_and(|usage| !usage.key_cert_sign) {
                 return Err(PathError::KeyUsage { depth });
             }
+            // webpki's algorithms cannot verify a signature by such a key; this does not rely on it.
             if let Some(why) = facts.key.weak() {
                 return Err(PathError::WeakKey { depth, why });
             }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 
+use super::search::MAX_SAME_SUBJECT;
 use super::*;
 use crate::cert::testing::{DAY, Entity, FIRST, LAST, NOW, ca, leaf, server_ca};
 
@@ -227,12 +228,10 @@ fn an_intermediate_is_revoked_like_a_leaf() {
 #[test]
 fn the_newest_crl_of_an_issuer_counts_whatever_the_order() {
     let world = World::new(server_leaf());
-    let old = world.intermediate.crl(FIRST, NOW, &[]);
+    let old = (0..9).map(|day| world.intermediate.crl(Timestamp(FIRST.0 + day * DAY), NOW, &[]));
     let new = world.intermediate.crl(NOW, Timestamp(NOW.0 + DAY), &[7]);
-    for crls in [lists([old.clone(), new.clone()]), lists([new, old])] {
-        let setting = revocation(crls, CrlChoice::Allow, CrlChoice::Refuse);
-        assert_eq!(world.check(&setting), Err(PathError::Revoked));
-    }
+    let setting = revocation(lists(old.chain([new])), CrlChoice::Allow, CrlChoice::Refuse);
+    assert_eq!(world.check(&setting), Err(PathError::Revoked));
 }
 
 #[test]
@@ -272,6 +271,18 @@ fn a_leaf_with_a_weak_key_is_refused_before_any_signature_is_verified() {
 }
 
 #[test]
+fn a_weak_key_of_an_intermediate_is_told() {
+    let world = World::new(server_leaf());
+    let weak =
+        rcgen::SubjectPublicKeyInfo::from_der(&crate::cert::testing::rsa_spki(1024, &[1, 0, 1])).unwrap();
+    let root = rcgen::Issuer::from_params(&world.root.params, &world.root.key);
+    let weak = world.intermediate.params.signed_by(&weak, &root).unwrap();
+    let chain = Chain::new(vec![world.leaf.der.clone(), weak.der().clone()]).unwrap();
+    let outcome = world.verdict(&chain, &purpose(Purpose::Server), NOW).outcome;
+    assert_eq!(outcome, Err(PathError::WeakKey { depth: 1, why: crate::cert::WeakKey::TooShort }));
+}
+
+#[test]
 fn facts_of_another_leaf_are_not_believed() {
     let (world, other) = (World::new(server_leaf()), World::new(server_leaf()));
     let (chain, facts) = (world.chain(), CertificateFacts::parse(&other.leaf.der).unwrap());
@@ -289,14 +300,20 @@ fn many_issuers_of_one_name_are_refused_at_once() {
     looping.key_usages = ca("").key_usages;
     let issuer = Entity::self_signed(looping.clone());
     let leaf = issuer.issue(server_leaf());
-    let many: Vec<_> = (0..15).map(|_| issuer.issue(looping.clone()).der).collect();
+    let many: Vec<_> = (0..=MAX_SAME_SUBJECT).map(|_| issuer.issue(looping.clone()).der).collect();
     let chain = |count: usize| {
         let all = std::iter::once(leaf.der.clone()).chain(many.iter().take(count).cloned());
         Chain::new(all.collect()).unwrap()
     };
     let setting = purpose(Purpose::Server);
-    assert_eq!(world.verdict(&chain(15), &setting, NOW).outcome, Err(PathError::TooComplex));
-    assert!(matches!(world.verdict(&chain(3), &setting, NOW).outcome, Err(PathError::UnknownIssuer)));
+    assert_eq!(
+        world.verdict(&chain(MAX_SAME_SUBJECT + 1), &setting, NOW).outcome,
+        Err(PathError::TooComplex)
+    );
+    assert!(matches!(
+        world.verdict(&chain(MAX_SAME_SUBJECT), &setting, NOW).outcome,
+        Err(PathError::UnknownIssuer)
+    ));
 }
 
 #[test]
