@@ -3,4 +3,6 @@
 pub mod anchors;
 pub mod answer;
 pub mod convert;
+pub mod mdns;
+pub mod resolv_conf;
 pub mod upstream;
