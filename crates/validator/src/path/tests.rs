@@ -417,3 +417,33 @@ proptest! {
         prop_assert_eq!(validate(&request, other).outcome, verdict.outcome);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Whatever a peer sends, an operator loads or a zone publishes: an outcome, and never one that a damaged certificate gains by.
+    #[test]
+    fn validation_never_panics_on_changed_octets(
+        which in 0..4_usize, changes in prop::collection::vec((any::<prop::sample::Index>(), 1..=u8::MAX), 1..4), usage in 0..3_u8,
+    ) {
+        let world = &*DATED;
+        let mut parts = [&world.leaf.der, &world.intermediate.der, &world.root.der].map(|der| der.to_vec()).to_vec();
+        parts.push(world.intermediate.crl(FIRST, LAST, &[8]));
+        for (index, bits) in changes {
+            let index = index.index(parts[which].len());
+            parts[which][index] ^= bits;
+        }
+        let crls = Crls::from_der([parts.pop().unwrap()]).0;
+        let anchors = Anchors::from_der([parts.pop().unwrap().into()]).0;
+        let record = crate::rr::Tlsa { usage, selector: 0, matching: 0, data: parts[1].clone() };
+        let chain = Chain::new(parts.into_iter().map(Into::into).collect()).unwrap();
+        let setting = revocation(crls, CrlChoice::Allow, CrlChoice::Refuse);
+        if let Ok(facts) = CertificateFacts::parse(chain.leaf()) {
+            let request = setting.request(&chain, &facts, &anchors);
+            let outcome = validate(&request, NOW).outcome;
+            let _ = validate_with_tlsa(&request, NOW, &crate::dane::usable(&[record], true));
+            let changed_back = chain.leaf() == &world.leaf.der && chain.intermediates() == [world.intermediate.der.clone()];
+            prop_assert!(outcome.is_err() || which > 1 || changed_back);
+        }
+    }
+}
