@@ -13,13 +13,22 @@ pub struct QueryBudget(Arc<Counters>);
 struct Counters {
     left: AtomicU32,
     spent: AtomicU32,
+    /// Who pays, if not this one.
+    payer: Option<QueryBudget>,
 }
 
 impl QueryBudget {
     /// Allows `questions`, those for DS and DNSKEY records, repetitions and fallbacks to TCP included.
     #[must_use]
     pub fn new(questions: u32) -> Self {
-        Self(Arc::new(Counters { left: AtomicU32::new(questions), spent: AtomicU32::new(0) }))
+        Self(Arc::new(Counters { left: AtomicU32::new(questions), spent: AtomicU32::new(0), payer: None }))
+    }
+
+    /// One that pays from this one and counts by itself what was spent.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let payer = Some(self.clone());
+        Self(Arc::new(Counters { left: AtomicU32::new(0), spent: AtomicU32::new(0), payer }))
     }
 
     /// Pays for one question.
@@ -27,8 +36,13 @@ impl QueryBudget {
     /// # Errors
     /// [`DnsFailure::Budget`] if nothing is left.
     pub fn take(&self) -> Result<(), DnsFailure> {
-        let paid = self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        paid.map_err(|_| DnsFailure::Budget)?;
+        if let Some(payer) = &self.0.payer {
+            payer.take()?;
+        } else {
+            let paid =
+                self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            paid.map_err(|_| DnsFailure::Budget)?;
+        }
         self.0.spent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -50,5 +64,14 @@ mod tests {
         let other = budget.clone();
         assert_eq!((budget.take(), other.take(), budget.take()), (Ok(()), Ok(()), Err(DnsFailure::Budget)));
         assert_eq!(other.spent(), 2);
+    }
+
+    #[test]
+    fn parts_pay_from_the_whole_and_count_for_themselves() {
+        let whole = QueryBudget::new(3);
+        let (one, two) = (whole.part(), whole.part());
+        assert_eq!((one.take(), two.take(), one.take()), (Ok(()), Ok(()), Ok(())));
+        assert_eq!((two.take(), one.take()), (Err(DnsFailure::Budget), Err(DnsFailure::Budget)));
+        assert_eq!((whole.spent(), one.spent(), two.spent()), (3, 2, 1));
     }
 }
