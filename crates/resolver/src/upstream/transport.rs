@@ -48,6 +48,8 @@ pub(super) struct Transport {
     /// The server that answered last.
     preferred: AtomicUsize,
     context: PoolContext,
+    /// Owns the tasks that drive the streams; they end with it.
+    provider: TokioRuntimeProvider,
     timeout: Duration,
     attempts: u32,
 }
@@ -71,7 +73,8 @@ impl Transport {
         let servers =
             servers.into_iter().map(|server| Connection { server, stream: Mutex::new(None) }).collect();
         let context = PoolContext::new(options, TlsConfig { config: tls });
-        Self { servers, preferred: AtomicUsize::new(0), context, timeout, attempts }
+        let provider = TokioRuntimeProvider::default();
+        Self { servers, preferred: AtomicUsize::new(0), context, provider, timeout, attempts }
     }
 
     /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
@@ -152,7 +155,7 @@ impl Transport {
 
     /// One question in a datagram from a port of its own.
     async fn datagram(&self, server: SocketAddr, request: DnsRequest) -> Result<Message, NetError> {
-        let provider = TokioRuntimeProvider::default();
+        let provider = self.provider.clone();
         let mut stream = UdpClientStream::builder(server, provider).with_timeout(Some(self.timeout)).build();
         Ok(stream.send_message(request).first_answer().await?.into_message())
     }
@@ -184,11 +187,8 @@ impl Transport {
             return Ok((open.clone(), true));
         }
         let config = stream_config(&connection.server);
-        let connecting = TokioRuntimeProvider::default().new_connection(
-            connection.server.address.ip(),
-            &config,
-            &self.context,
-        )?;
+        let connecting =
+            self.provider.new_connection(connection.server.address.ip(), &config, &self.context)?;
         let exchange = connecting.await?;
         *slot = Some(exchange.clone());
         Ok((exchange, false))
