@@ -47,7 +47,7 @@ pub fn rr_type(rr_type: RecordType) -> RrType {
 ///
 /// # Errors
 /// A record that cannot be represented: [`DnsFailure::ServFail`].
-pub fn answer(evaluated: Evaluated, now: Timestamp) -> Result<Answer, DnsFailure> {
+pub fn answer(evaluated: &Evaluated, now: Timestamp) -> Result<Answer, DnsFailure> {
     let chain: Option<Vec<ChainLink>> = evaluated
         .chain
         .iter()
@@ -136,4 +136,68 @@ fn wire_form(data: &RData) -> Option<Vec<u8>> {
     encoder.set_name_encoding(NameEncoding::Uncompressed);
     data.emit(&mut encoder).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use hickory_proto::rr::rdata::{A, PTR};
+    use proptest::prelude::*;
+    use revouch_validator::answer::SignatureWindow;
+
+    use super::*;
+    use crate::answer::{Link, canonical};
+
+    fn evaluated(end: End, state: State, ttl: u32) -> Evaluated {
+        Evaluated { chain: vec![], end, state, wildcard: false, claims: vec![], ttl, window: None }
+    }
+
+    fn one() -> End {
+        End::Records(vec![RData::A(A::new(192, 0, 2, 1))])
+    }
+
+    #[test]
+    fn ttls_are_clamped_to_an_hour_to_five_minutes_and_to_the_signatures() {
+        let now = Timestamp(1000);
+        let ttl = |evaluated: &Evaluated| answer(evaluated, now).unwrap().ttl;
+        assert_eq!(ttl(&evaluated(one(), State::Secure, 86_400)), 3600);
+        assert_eq!(ttl(&evaluated(End::Negative(Negation::NxDomain), State::Secure, 86_400)), 300);
+        assert_eq!(ttl(&evaluated(one(), State::Secure, 0)), 0);
+        let window = Some(SignatureWindow { from: Timestamp(0), until: Timestamp(1009) });
+        assert_eq!(ttl(&Evaluated { window, ..evaluated(one(), State::Secure, 86_400) }), 9);
+    }
+
+    #[test]
+    fn an_answer_has_the_least_state_of_its_links_and_its_end() {
+        let link = |state| Link { owner: Name::root(), target: Name::root(), state };
+        for (first, end, expected) in [
+            (State::Secure, State::Secure, DnssecStatus::Secure),
+            (State::Unproven, State::Secure, DnssecStatus::Insecure),
+            (State::Secure, State::Insecure, DnssecStatus::Insecure),
+        ] {
+            let evaluated =
+                Evaluated { chain: vec![link(State::Secure), link(first)], ..evaluated(one(), end, 1) };
+            assert_eq!(answer(&evaluated, Timestamp(0)).unwrap().status, expected);
+        }
+    }
+
+    #[test]
+    fn rrsets_are_cut_and_ptr_sets_later() {
+        let addresses: Vec<RData> =
+            (0..300_u16).map(|i| RData::A(A::new(10, 0, (i >> 8) as u8, (i & 255) as u8))).collect();
+        assert_eq!(records(&addresses).unwrap().len(), MAX_RECORDS);
+        let ptr = RData::PTR(PTR(Name::from_ascii("a.test.").unwrap()));
+        assert_eq!(records(&vec![ptr; MAX_PTR_RECORDS + 1]).unwrap().len(), MAX_PTR_RECORDS);
+    }
+
+    proptest! {
+        #[test]
+        fn names_survive_the_way_there_and_back(labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..30), 0..6)) {
+            let made = DnsName::from_labels(&labels).unwrap();
+            let there = name(&made).unwrap();
+            prop_assert_eq!(dns_name(&there).unwrap(), made);
+            prop_assert_eq!(canonical(&there), there);
+        }
+    }
 }

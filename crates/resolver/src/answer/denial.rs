@@ -123,7 +123,7 @@ impl<'m> Denial<'m> {
             match &record.data {
                 RData::DNSSEC(DNSSECRData::NSEC(data)) => nsec.push((&record.name, data)),
                 RData::DNSSEC(DNSSECRData::NSEC3(data)) if record.name.base_name() == *zone => {
-                    nsec3.push((&record.name, data))
+                    nsec3.push((&record.name, data));
                 }
                 _ => continue,
             }

@@ -140,7 +140,7 @@ impl Upstream {
     ) -> Result<Answer, DnsFailure> {
         let now = (self.clock)();
         let evaluated = answer::evaluate_trusting(trust, name, rr_type, message, now);
-        convert::answer(evaluated.map_err(|_| DnsFailure::ServFail)?, now)
+        convert::answer(&evaluated.map_err(|_| DnsFailure::ServFail)?, now)
     }
 
     fn session<'q>(&self, budget: &'q QueryBudget, deadline: Instant) -> Session<'q> {
@@ -167,7 +167,7 @@ async fn validated(
             ));
         }
     }
-    convert::answer(evaluated, session.now)
+    convert::answer(&evaluated, session.now)
 }
 
 /// Whether records of this type can be asked for (RFC 6895 section 3.1); signatures and denials come with others only.

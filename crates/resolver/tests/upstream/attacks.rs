@@ -104,7 +104,7 @@ async fn forged_and_added_and_stripped_records_are_bogus_in_signed_zones() {
     let is_bogus = async |edit: Box<dyn Fn(&mut Message) + Send>| {
         let result = attacked("www.nsec.test", RrType::A, move |m| {
             if about(m) {
-                edit(m)
+                edit(m);
             }
         })
         .await;

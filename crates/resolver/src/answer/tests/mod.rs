@@ -6,6 +6,7 @@ mod negatives;
 mod positives;
 mod properties;
 mod selection;
+mod signatures;
 
 use hickory_proto::dnssec::rdata::sig::SigInput;
 use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC, NSEC3, RRSIG};
@@ -136,7 +137,7 @@ fn cname(target: &str) -> RData {
 
 fn dname(target: &str) -> RData {
     let mut wire: Vec<u8> = Vec::new();
-    for label in name(target).iter() {
+    for label in &name(target) {
         wire.push(u8::try_from(label.len()).unwrap());
         wire.extend_from_slice(label);
     }
