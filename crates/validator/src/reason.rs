@@ -80,9 +80,7 @@ reasons! {
     NamesMixed = "names_mixed", ["R6"], Some(Alert::UnsupportedCertificate);
     /// The key is weak: an RSA key below 2048 bits, DSA, or an unusable curve; or too large to check.
     WeakKey = "weak_key", ["R16"], Some(Alert::UnsupportedCertificate);
-    /// The source address is unspecified, multicast or broadcast.
-    SourceUnusable = "source_unusable", ["R2", "R3"], Some(Alert::AccessDenied);
-    /// The source address is not in `identity.addresses`.
+    /// The source address is not in `identity.addresses`, or can be no peer's: unspecified, multicast or broadcast.
     AddressNotAllowed = "address_not_allowed", ["R3"], Some(Alert::AccessDenied);
     /// A DNS answer that the verdict rests on failed DNSSEC validation.
     DnsBogus = "dns_bogus", ["R9"], Some(Alert::AccessDenied);

@@ -221,7 +221,7 @@ impl<'a> Decision<'a, '_> {
                 CheckOutcome::Fail,
                 format!("{source} cannot be a peer's address"),
             );
-            return Err(Reason::SourceUnusable);
+            return Err(Reason::AddressNotAllowed);
         }
         let Some(list) = &self.case.policy.addresses else { return Ok(()) };
         match list.iter().find(|prefix| prefix.contains(source)) {

@@ -206,7 +206,7 @@ fn an_unusable_source_is_refused_without_a_question() {
             path: None,
             now: NOW,
         };
-        assert_eq!(told(&decide(&case)), "refused source_unusable", "{source}");
+        assert_eq!(told(&decide(&case)), "refused address_not_allowed", "{source}");
     }
 }
 
