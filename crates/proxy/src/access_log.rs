@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use revouch_validator::escape::escape;
+use revouch_validator::escape::{MAX_ESCAPED, escape};
 use revouch_validator::timestamp::Timestamp;
 
 use crate::lines::Lines;
@@ -66,6 +66,13 @@ impl Line {
     /// Adds a text, escaped.
     pub fn text_field(&mut self, name: &'static str, value: impl AsRef<[u8]>) {
         self.fields.push((name, Value::Text(escape(value))));
+    }
+
+    /// Adds a text that is printable already, such as a DNS name in presentation format or an escaped subject. One that is not is
+    /// escaped after all.
+    pub fn printable_field(&mut self, name: &'static str, value: &str) {
+        let value = if is_escaped(value) { value.to_owned() } else { escape(value) };
+        self.fields.push((name, Value::Text(value)));
     }
 
     /// Adds a text, escaped, if there is one.
@@ -136,6 +143,23 @@ impl Line {
     }
 }
 
+/// Whether [`escape`] could have made it: printable ASCII of bounded length, every quote behind a backslash, none at the end.
+fn is_escaped(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let is_safe = match byte {
+            b'\\' => bytes.next().is_some_and(|next| (0x20..=0x7e).contains(&next)),
+            b'"' => false,
+            _ => (0x20..=0x7e).contains(&byte),
+        };
+        if !is_safe {
+            return false;
+        }
+    }
+    // The last octet that fits may take four characters, and the ellipsis three.
+    text.len() <= MAX_ESCAPED + 6
+}
+
 fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".:/_-*+".contains(&b))
 }
@@ -188,6 +212,23 @@ mod tests {
             "time=2026-11-24T06:59:59.042Z sni=\"a\\\"b\\\\c\\010{\\226\\128\\174\\027[31m\" source=192.0.2.7 \
              source_port=4711 handshake_ms=12.034 relayed=true"
         );
+    }
+
+    #[test]
+    fn printable_text_is_escaped_once_and_other_text_all_the_same() {
+        let shown = |text: &str| {
+            let mut line = Line::new(UNIX_EPOCH);
+            line.printable_field("x", text);
+            serde_json::from_str::<serde_json::Value>(&line.json()).unwrap()["x"].as_str().unwrap().to_owned()
+        };
+        for printable in
+            ["gw1.partner.example", "CN=Ann \\226\\128\\174", "a\\\"b", "a\\\\", &escape(vec![0; 1000])]
+        {
+            assert_eq!(shown(printable), printable);
+        }
+        for other in ["a\nb", "a\"b", "a\\", "a\\\\\"", &"x".repeat(1000), "\\\u{202e}"] {
+            assert_eq!(shown(other), escape(other));
+        }
     }
 
     #[test]

@@ -210,7 +210,8 @@ impl Metrics {
                 "revouch_handshake_seconds",
                 "Time from the accepted connection to the end of its handshake, in seconds.",
             )?,
-            connections: make.counter("revouch_connections_total", "Connections accepted by the listening sockets.")?,
+            connections: make
+                .counter("revouch_connections_total", "Connections accepted by the listening sockets.")?,
             connections_active: make.gauge("revouch_connections_active", "Connections that are open now.")?,
             evidence_seconds: each(EvidenceSource::ALL, |s| evidence.with_label_values(&[s.as_str()])),
             dns_queries: each(DnsResult::ALL, |r| dns.with_label_values(&[r.as_str()])),
@@ -238,7 +239,7 @@ impl Metrics {
             )?,
             config_generation: make.gauge(
                 "revouch_config_generation",
-                "The number of the configuration in force: 1 at the start, one more with each reload that changed something.",
+                "The number of the configuration in force: 1 at the start, one more with each reload.",
             )?,
             config_success: make.gauge(
                 "revouch_config_last_reload_successful",
@@ -326,10 +327,9 @@ impl Metrics {
         count(&self.inner.path_cache, result as usize);
     }
 
-    /// How many refused connections linger now.
-    #[must_use]
-    pub fn lingering(&self) -> &IntGauge {
-        &self.inner.lingering
+    /// Refused connections linger: one more, or one less.
+    pub fn lingering(&self, more: bool) {
+        self.inner.lingering.add(if more { 1 } else { -1 });
     }
 
     /// A connection could not be accepted; `fd_exhausted` if for want of file descriptors.
@@ -349,11 +349,6 @@ impl Metrics {
     /// A configuration was loaded at `now` and is in force as number `generation`.
     pub fn config_loaded(&self, generation: u64, now: Timestamp) {
         self.inner.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.config_unchanged(now);
-    }
-
-    /// A configuration was loaded at `now` and is the one that is in force already.
-    pub fn config_unchanged(&self, now: Timestamp) {
         self.inner.config_success.set(1);
         // Exact until the year 285 million.
         #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^53")]
