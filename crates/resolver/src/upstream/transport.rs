@@ -149,7 +149,14 @@ impl Transport {
         let until = deadline.min(Instant::now() + self.timeout);
         let response =
             timeout_at(until, self.stream(connection, request(name, rr_type, wanted, false))).await;
-        let message = response.map_err(|_| DnsFailure::Timeout)?.map_err(|error| failure(&error))?;
+        let Ok(response) = response else {
+            // Whoever asks next opens a new stream; one that is just being opened is left alone.
+            if let Ok(mut slot) = connection.stream.try_lock() {
+                slot.take();
+            }
+            return Err(DnsFailure::Timeout);
+        };
+        let message = response.map_err(|error| failure(&error))?;
         usable(select(name, rr_type, &message))
     }
 

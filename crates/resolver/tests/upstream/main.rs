@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod attacks;
+mod oracle;
 mod states;
 mod transports;
 
@@ -23,23 +24,25 @@ use rustls::RootCertStore;
 use tokio::time::Instant;
 
 /// Zones of every kind, below the signed `test`.
+const ZONES: [(&str, Signing); 13] = [
+    ("nsec.test", Signing::Nsec),
+    ("nsec3.test", Signing::Nsec3),
+    ("optout.test", Signing::Nsec3OptOut),
+    ("plain.optout.test", Signing::Unsigned),
+    ("signed.optout.test", Signing::Nsec),
+    ("costly.test", Signing::Nsec3Iterations(151)),
+    ("cheap.test", Signing::Nsec3Iterations(150)),
+    ("unsigned.test", Signing::Unsigned),
+    ("below.unsigned.test", Signing::Nsec),
+    ("broken.test", Signing::Nsec),
+    ("expired.test", Signing::Nsec),
+    ("early.test", Signing::Nsec3),
+    ("stripped.test", Signing::Nsec),
+];
+
+/// A universe with these zones, and much the same records in each.
 fn zones() -> UniverseBuilder {
-    let zones = [
-        ("nsec.test", Signing::Nsec),
-        ("nsec3.test", Signing::Nsec3),
-        ("optout.test", Signing::Nsec3OptOut),
-        ("plain.optout.test", Signing::Unsigned),
-        ("signed.optout.test", Signing::Nsec),
-        ("costly.test", Signing::Nsec3Iterations(151)),
-        ("cheap.test", Signing::Nsec3Iterations(150)),
-        ("unsigned.test", Signing::Unsigned),
-        ("below.unsigned.test", Signing::Nsec),
-        ("broken.test", Signing::Nsec),
-        ("expired.test", Signing::Nsec),
-        ("early.test", Signing::Nsec3),
-        ("stripped.test", Signing::Nsec),
-    ];
-    let builder = zones.into_iter().fold(Universe::builder(), |b, (zone, signing)| {
+    let builder = ZONES.into_iter().fold(Universe::builder(), |b, (zone, signing)| {
         let b = b.zone(zone, signing);
         let b = b.record(&format!("www.{zone}"), "A 127.0.1.1").record(&format!("www.{zone}"), "TXT \"x\"");
         let b =

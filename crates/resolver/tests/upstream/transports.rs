@@ -251,3 +251,15 @@ async fn trust_ad_refuses_to_start_where_ad_never_comes() {
     fault(&served.lab, ".", None, Fault::ServFail);
     assert_eq!(upstream.probe(soon()).await, Err(UpstreamError::ProbeFailed(DnsFailure::ServFail)));
 }
+
+#[tokio::test]
+async fn a_stream_that_stalls_is_not_used_again() {
+    let served = Served::start(zones()).await;
+    fault(&served.lab, "www.nsec.test", None, Fault::TruncateAndStall);
+    let upstream =
+        Upstream::new(UpstreamConfig { timeout: Duration::from_millis(300), ..served.config() }, clock())
+            .unwrap();
+    assert_eq!(ask(&upstream, "www.nsec.test", RrType::A).await, Err(DnsFailure::Timeout));
+    fault(&served.lab, "www.nsec.test", None, Fault::Truncate);
+    assert_eq!(told(&ask(&upstream, "www.nsec.test", RrType::A).await), "secure records");
+}

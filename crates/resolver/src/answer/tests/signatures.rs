@@ -107,6 +107,17 @@ fn signatures_of_the_library_hold_for_every_shape_of_rrset() {
 }
 
 #[test]
+fn the_target_of_a_dname_is_signed_in_lower_case() {
+    let zone = Zone::new();
+    let mut section = zone.sign(&[record("old.signed.test.", dname("new.test."))], None);
+    section[0].data = RData::Unknown { code: T::DNAME, rdata: NULL::with(b"\x03NEW\x04Test\x00".to_vec()) };
+    section.extend(plain("x.old.signed.test.", cname("x.new.test.")));
+    let raw = response().question("x.old.signed.test.", T::A).answer(section).0;
+    let selected = select(&name("x.old.signed.test."), T::A, &raw).unwrap();
+    assert!(valid(selected.answers, &zone.keys()));
+}
+
+#[test]
 fn what_is_proven_is_marked_and_its_ttl_cut_to_what_was_signed() {
     let zone = Zone::new();
     let mut section = zone.sign(&[record("www.signed.test.", a(1))], None);
