@@ -1,6 +1,6 @@
 //! Checks signatures over RRsets with the keys of a zone (RFC 4035 section 5.3), and keys with DS records (section 5.2).
 //!
-//! Work is bounded (KeyTrap, CVE-2023-50387): per signature at most [`MAX_KEYS_PER_TAG`] keys are tried, and a question as a whole has
+//! Work is bounded (KeyTrap, CVE-2023-50387): per signature at most two keys are tried, and a question as a whole has
 //! a [`Work`] allowance.
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};

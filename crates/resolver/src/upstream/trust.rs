@@ -228,12 +228,16 @@ impl<T: Clone> Facts<T> {
         known.get(name).filter(|(until, _)| Instant::now() < *until).map(|(_, fact)| fact.clone())
     }
 
-    /// Keeps a fact for `ttl` seconds, at most [`MAX_KEPT`]. If there is no room, what has expired makes it, else everything does.
+    /// Keeps a fact for `ttl` seconds, at most [`MAX_KEPT`]. If there is no room, what has expired makes it, else deep names, else everything.
     fn keep(&self, name: &Name, fact: T, ttl: u32) {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_FACTS {
             known.retain(|_, (until, _)| now < *until);
+        }
+        if known.len() >= MAX_FACTS {
+            // A flood of deep names must not cost what everybody needs.
+            known.retain(|name, _| label_count(name) <= 2);
         }
         if known.len() >= MAX_FACTS {
             known.clear();
@@ -258,5 +262,60 @@ impl<T> Drop for Turn<'_, T> {
         if turns.get(&self.name).is_some_and(|turn| Arc::strong_count(turn) == 1) {
             turns.remove(&self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn facts_expire_by_their_ttl_and_after_five_minutes_at_most() {
+        let facts = Facts::default();
+        for (owner, ttl, known_for) in [("a.", 10, 10), ("b.", 86_400, 300), ("c.", 0, 0)] {
+            facts.keep(&name(owner), 1, ttl);
+            let kept = Instant::now();
+            while facts.known(&name(owner)).is_some() {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            assert_eq!(kept.elapsed().as_secs(), known_for, "{owner}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_deep_names_is_bounded_and_leaves_the_top() {
+        let facts = Facts::default();
+        facts.keep(&name("com."), 0, 300);
+        for i in 0..2 * MAX_FACTS {
+            facts.keep(&name(&format!("x{i}.deep.example.com.")), i, 300);
+        }
+        assert!(facts.known.lock().unwrap().len() <= MAX_FACTS);
+        assert_eq!(facts.known(&name("com.")), Some(0));
+    }
+
+    #[tokio::test]
+    async fn those_who_seek_the_same_wait_for_the_first_and_go_on_if_it_gives_up() {
+        let facts = Facts::default();
+        let first = facts.known_or_turn(&name("a.")).await.err().unwrap();
+        let second = async {
+            match facts.known_or_turn(&name("a.")).await {
+                Ok(known) => known,
+                Err(_turn) => {
+                    facts.keep(&name("a."), 7, 60);
+                    0
+                }
+            }
+        };
+        let third = async { facts.known_or_turn(&name("a.")).await.ok() };
+        let release = async { drop(first) };
+        let (second, third, ()) = tokio::join!(second, third, release);
+        assert_eq!((second, third), (0, Some(7)));
+        assert!(facts.turns.lock().unwrap().is_empty());
     }
 }
