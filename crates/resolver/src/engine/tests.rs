@@ -1,0 +1,179 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::atomic::Ordering;
+
+use futures_util::future::{join, join_all};
+use revouch_validator::answer::SignatureWindow;
+use revouch_validator::evidence::Outcome;
+use revouch_validator::timestamp::Timestamp;
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::limiter::{EvidenceLimits, Limiter, Rate};
+use crate::testing::{Stage, a, errand, question, records};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn one() -> Answer {
+    records([a("192.0.2.1")])
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_questions_in_flight_are_sent_once_and_cost_the_sender_alone() {
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(100), (one(), 3));
+    let seen = join_all((0..50).map(|_| stage.ask("x.example", "A"))).await;
+    assert_eq!(stage.system.asked(), ["x.example A"]);
+    let of = |source| seen.iter().filter(|o| o.source == source).count();
+    assert_eq!((of(AnswerSource::Upstream), of(AnswerSource::Joined)), (1, 49));
+    assert_eq!(seen.iter().map(|o| o.upstream_queries).sum::<u32>(), 3);
+    assert!(seen.iter().all(|o| o.outcome.as_result().unwrap().records == one().records));
+    assert_eq!(stage.ask("x.example", "A").await.source, AnswerSource::Cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_outlives_those_who_wait_and_warms_the_cache() {
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(1000), one());
+    let hasty = stage.ask_with("x.example", "A", 10, ms(10));
+    let patient = stage.ask("x.example", "A");
+    let (hasty, patient) = join(hasty, patient).await;
+    assert_eq!(hasty.outcome, Outcome::Failure(DnsFailure::Timeout));
+    assert!(hasty.elapsed_us < 20_000);
+    assert_eq!(patient.source, AnswerSource::Joined);
+    assert!(patient.outcome.as_result().is_ok());
+
+    stage.system.say_late("y.example", "A", ms(1000), one());
+    assert!(tokio::time::timeout(ms(10), stage.ask("y.example", "A")).await.is_err());
+    sleep(ms(1000)).await;
+    assert_eq!(stage.ask("y.example", "A").await.source, AnswerSource::Cache);
+    assert_eq!(stage.system.count("y.example", "A"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_nobody_answers_ends_by_itself() {
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(60_000), one());
+    let seen = stage.ask_with("x.example", "A", 10, ms(10)).await;
+    assert_eq!(seen.outcome, Outcome::Failure(DnsFailure::Timeout));
+    assert_eq!(stage.engine.flights.len(), 1);
+    sleep(QUESTION_TIME).await;
+    assert_eq!(stage.engine.flights.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_join_do_not_suffer_from_the_senders_purse() {
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(100), (one(), 3));
+    let poor = stage.ask_with("x.example", "A", 2, ms(2500));
+    let (poor, rich) = join(poor, stage.ask("x.example", "A")).await;
+    assert_eq!(poor.outcome, Outcome::Failure(DnsFailure::Budget));
+    assert!(rich.outcome.as_result().is_ok());
+    assert_eq!((poor.upstream_queries, rich.upstream_queries), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_join_do_not_suffer_from_the_senders_deadline() {
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(4000), one());
+    let hasty = stage.ask_with("x.example", "A", 10, ms(500));
+    let (hasty, patient) = join(hasty, stage.ask_with("x.example", "A", 10, ms(10_000))).await;
+    assert_eq!(hasty.outcome, Outcome::Failure(DnsFailure::Timeout));
+    assert!(patient.outcome.as_result().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ttl_0_is_for_those_who_wait_for_it_alone() {
+    let stage = Stage::new();
+    stage.system.say("x.example", "A", Answer { ttl: 0, ..one() });
+    for _ in 0..3 {
+        assert_eq!(stage.ask("x.example", "A").await.source, AnswerSource::Upstream);
+    }
+    assert_eq!(stage.system.count("x.example", "A"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_asked_anew_once_its_ttl_or_its_signatures_end() {
+    let stage = Stage::new();
+    stage.system.say("ttl.example", "A", one());
+    let signatures = Some(SignatureWindow { from: Timestamp(0), until: Timestamp(1030) });
+    stage.system.say("signed.example", "A", Answer { signatures, ..one() });
+    for at in ["ttl.example", "signed.example"] {
+        stage.ask(at, "A").await;
+        assert_eq!(stage.ask(at, "A").await.source, AnswerSource::Cache);
+    }
+    advance(Duration::from_secs(29)).await;
+    assert_eq!(stage.ask("ttl.example", "A").await.outcome.as_result().unwrap().ttl, 31);
+    stage.wall.store(1031, Ordering::SeqCst);
+    assert_eq!(stage.ask("signed.example", "A").await.source, AnswerSource::Upstream);
+    advance(Duration::from_secs(31)).await;
+    assert_eq!(stage.ask("ttl.example", "A").await.source, AnswerSource::Upstream);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bogus_answers_are_kept_for_a_while_and_other_failures_are_not() {
+    let stage = Stage::new();
+    stage.system.say("bogus.example", "A", DnsFailure::Bogus("why".into()));
+    stage.system.say("broken.example", "A", DnsFailure::ServFail);
+    for _ in 0..2 {
+        stage.ask("bogus.example", "A").await;
+        stage.ask("broken.example", "A").await;
+    }
+    assert_eq!(stage.system.count("bogus.example", "A"), 1);
+    assert_eq!(stage.system.count("broken.example", "A"), 2);
+    advance(Duration::from_secs(30)).await;
+    stage.ask("bogus.example", "A").await;
+    assert_eq!(stage.system.count("bogus.example", "A"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r13_exempt_answers_are_never_secure() {
+    let stage = Stage::new();
+    let signatures = Some(SignatureWindow { from: Timestamp(0), until: Timestamp(9999) });
+    stage.system.say("x.exempt.example", "A", Answer { signatures, ..one() });
+    let seen = stage.ask("x.exempt.example", "A").await;
+    assert_eq!(seen.group, "system+exempt");
+    let answer = seen.outcome.as_result().unwrap();
+    assert_eq!((answer.status, answer.signatures), (DnssecStatus::Exempt, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_are_sent_at_the_same_time_are_bounded() {
+    let stage = Stage::with(|parts| parts.concurrency = Concurrency { asking: 3, waiting: 10 });
+    let names: Vec<String> = (0..12).map(|n| format!("h{n}.example")).collect();
+    for name in &names {
+        stage.system.say_late(name, "A", ms(100), one());
+    }
+    let seen = join_all(names.iter().map(|name| stage.ask(name, "A"))).await;
+    assert_eq!(stage.system.most_asking(), 3);
+    let refused = seen.iter().filter(|o| o.outcome == Outcome::Failure(DnsFailure::Budget)).count();
+    assert_eq!(refused, 2);
+    assert_eq!(stage.engine.flights.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_over_its_limit_gets_what_is_known_and_sends_nothing() {
+    let stage = Stage::new();
+    for at in ["known.example", "flying.example", "new.example"] {
+        stage.system.say_late(at, "A", ms(100), one());
+    }
+    stage.ask("known.example", "A").await;
+    let limits = EvidenceLimits { per_source: Rate::new(1, 1), per_network: Rate::new(1, 1) };
+    let limiter = Limiter::new(limits);
+    let source = "192.0.2.1".parse().unwrap();
+    assert!(limiter.allow(source, Instant::now()));
+    let (exemptions, purse, toll) = (Default::default(), QueryBudget::new(9), Toll::new(&limiter, source));
+    let errand = errand(&exemptions, &purse, &toll, Instant::now() + ms(900));
+    let ask = async |at| stage.engine.observe(&question(at, "A"), &errand).await;
+    assert_eq!(ask("known.example").await.source, AnswerSource::Cache);
+    let (_, joined) = join(stage.ask("flying.example", "A"), ask("flying.example")).await;
+    assert_eq!(joined.source, AnswerSource::Joined);
+    assert!(joined.outcome.as_result().is_ok());
+    let refused = ask("new.example").await;
+    assert_eq!(refused.outcome, Outcome::Failure(DnsFailure::RateLimited));
+    assert_eq!(refused.source, AnswerSource::NotAsked);
+    assert_eq!(stage.system.count("new.example", "A"), 0);
+    assert!(!toll.is_paid());
+}
