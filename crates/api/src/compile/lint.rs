@@ -132,7 +132,9 @@ pub(super) fn scope(
         }
         policy(prepared, report);
     }
+    // A target that is not there tells it better.
     if scope.listeners.is_empty()
+        && !report.has_errors()
         && let Some(first) = scope.any()
     {
         report.error(first, "", "there is no Listener among the documents: the proxy would serve nothing");

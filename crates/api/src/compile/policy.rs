@@ -18,6 +18,8 @@ use crate::documents::{
 use crate::parse::SourceDocument;
 
 const MOST_FILES: usize = 64;
+/// More than there are kinds of contradiction, some of which can stand at several fields.
+const ROUNDS: usize = 32;
 
 /// A policy that lacks only the exemptions of a route.
 pub(super) struct Prepared<'d> {
@@ -88,8 +90,9 @@ pub(super) fn prepare<'d>(
         spec,
     };
     prepared.draft = draft(&prepared);
-    // Each round mends what it reports, so that there are no more rounds than kinds of contradiction.
-    while let Err(error) = prepared.draft.clone().build() {
+    // Each round mends what it reports. What is left after so many is an error all the same: one was reported.
+    for _ in 0..ROUNDS {
+        let Err(error) = prepared.draft.clone().build() else { break };
         let path = mend(&mut prepared.draft, error);
         report.error(source, &path, error);
     }
@@ -227,7 +230,7 @@ fn mend_lists(draft: &mut PolicyDraft) -> &'static str {
         "spec.dns.ports" => draft.ports = None,
         "spec.dns.extraTypes" => draft.extra_types.clear(),
         "spec.identity.names" => {
-            draft.names = draft.names.take().and_then(|names| Some(vec![names.into_iter().next()?]))
+            draft.names = draft.names.take().and_then(|names| Some(vec![names.into_iter().next()?]));
         }
         _ => draft.addresses = None,
     }

@@ -63,6 +63,10 @@ impl<'d> Report<'d> {
         }
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Everything that was found, and whether there is an error.
     pub(super) fn into_found(self) -> (Vec<Diagnostic>, bool) {
         let failed = !self.errors.is_empty();

@@ -70,10 +70,10 @@ impl<'d> Scope<'d> {
             Document::Listener(object) => self.listeners.push(Of { source, name, spec: &object.spec }),
             Document::ProxyConfig(object) => self.processes.push(Of { source, name, spec: &object.spec }),
             Document::DnssecExemption(object) => {
-                self.exemptions.push(Of { source, name, spec: &object.spec })
+                self.exemptions.push(Of { source, name, spec: &object.spec });
             }
             Document::ResolverOverride(object) => {
-                self.overrides.push(Of { source, name, spec: &object.spec })
+                self.overrides.push(Of { source, name, spec: &object.spec });
             }
             Document::MeshConfig(object) => self.meshes.push(Of { source, name, spec: &object.spec }),
         }

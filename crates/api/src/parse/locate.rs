@@ -27,7 +27,7 @@ pub(super) struct Outline {
 pub(super) fn outline(text: &str) -> Outline {
     let mut outline = Outline { starts: Vec::new(), broken: None, too_many: false };
     // The position of a document is that of an error on its first event; a document's own syntax error comes out of the first pass.
-    let checks = Deserializer::from_str(text).map(|document| de::Deserialize::deserialize(document));
+    let checks = Deserializer::from_str(text).map(de::Deserialize::deserialize);
     let mut begins = Deserializer::from_str(text);
     for checked in checks {
         let checked: Result<IgnoredAny, Error> = checked;

@@ -59,8 +59,12 @@ fn reword(text: &str) -> String {
         };
     }
     match split(text, "missing field `") {
-        Some((path, rest)) => format!("{path}`{} is missing", rest),
-        None => text.to_owned(),
+        Some((path, rest)) => format!("{path}`{rest} is missing"),
+        // The names of our own types tell a reader nothing.
+        None => match text.rsplit_once(", expected struct ") {
+            Some((before, _)) => format!("{before}, expected a mapping of fields"),
+            None => text.to_owned(),
+        },
     }
 }
 
