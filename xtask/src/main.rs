@@ -37,7 +37,7 @@ struct Arguments {
 enum Task {
     /// Install the programs that the tests run beside the proxy; what is there is left alone
     Setup,
-    /// Set up, build every binary, run all tests; arguments go on to `cargo test`
+    /// Set up, then build and run all tests; arguments go on to `cargo test`
     Test {
         /// For example `-p revouch-proxy`, or `-- --nocapture`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

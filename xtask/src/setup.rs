@@ -51,6 +51,11 @@ const NEEDS: &[Need] = &[
         purpose: "a validating resolver that is not ours, over the test zones",
     },
     Need {
+        thing: Thing::Program("kill"),
+        package: "procps",
+        purpose: "signals for the processes that the tests start",
+    },
+    Need {
         thing: Thing::File("/etc/ssl/certs/ca-certificates.crt"),
         package: "ca-certificates",
         purpose: "the system's own trust store",
@@ -174,14 +179,17 @@ mod tests {
 
     #[test]
     fn root_installs_only_what_is_missing() {
-        assert_eq!(plan(&all_but_openssl(), true, true), Plan::Install(vec!["unbound", "ca-certificates"]));
+        assert_eq!(
+            plan(&all_but_openssl(), true, true),
+            Plan::Install(vec!["unbound", "procps", "ca-certificates"])
+        );
     }
 
     #[test]
     fn others_are_told_the_very_command() {
         let Plan::Tell(sentence) = plan(&all_but_openssl(), true, false) else { panic!("not told") };
         assert!(
-            sentence.contains("sudo apt-get install --no-install-recommends unbound ca-certificates"),
+            sentence.contains("sudo apt-get install --no-install-recommends unbound procps ca-certificates"),
             "{sentence}"
         );
     }
@@ -196,7 +204,7 @@ mod tests {
     #[test]
     fn without_apt_the_things_themselves_are_named() {
         let Plan::Tell(sentence) = plan(&all_but_openssl(), false, true) else { panic!("not told") };
-        assert!(sentence.contains("unbound, /etc/ssl/certs/ca-certificates.crt"), "{sentence}");
+        assert!(sentence.contains("unbound, kill, /etc/ssl/certs/ca-certificates.crt"), "{sentence}");
         assert!(!sentence.contains("sudo"), "{sentence}");
     }
 }

@@ -3,13 +3,11 @@
 use crate::command::{cargo, run, search_path};
 use crate::{Outcome, setup};
 
-/// Sets up, builds every binary, then runs the tests: all of them unless `arguments` choose packages.
+/// Sets up, then builds and runs the tests: all of them unless `arguments` choose packages.
 pub(crate) fn test(arguments: &[String]) -> Outcome {
-    println!("== 1 of 3: what the tests need beside this workspace");
+    println!("== 1 of 2: what the tests need beside this workspace");
     setup::run()?;
-    println!("== 2 of 3: every binary");
-    run(cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
-    println!("== 3 of 3: the tests");
+    println!("== 2 of 2: the tests, and the binaries that they run");
     run(cargo().args(test_arguments(arguments)).env("PATH", search_path()))
 }
 
