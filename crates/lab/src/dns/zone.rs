@@ -86,7 +86,7 @@ pub(super) struct ZonePlan<'a> {
     pub(super) sabotage: BTreeMap<(Name, RecordType), Sabotage>,
     pub(super) sabotage_all: Option<Sabotage>,
     pub(super) key: &'a ZoneKey,
-    /// Seconds since 1970: signatures are valid an hour before and a day after.
+    /// Seconds since 1970: signatures are valid from an hour before to a week after.
     pub(super) now: u32,
 }
 
@@ -312,7 +312,7 @@ impl ZonePlan<'_> {
             Some(Sabotage::MissingSignature) => return Ok(Vec::new()),
             Some(Sabotage::ExpiredSignature) => [now.wrapping_sub(30 * DAY), now.wrapping_sub(20 * DAY)],
             Some(Sabotage::EarlySignature) => [now.wrapping_add(20 * DAY), now.wrapping_add(30 * DAY)],
-            Some(Sabotage::WrongRdata) | None => [now.wrapping_sub(HOUR), now.wrapping_add(DAY)],
+            Some(Sabotage::WrongRdata) | None => [now.wrapping_sub(HOUR), now.wrapping_add(7 * DAY)],
         };
         Ok(vec![self.key.sign(self.origin, owner, rtype, set, validity)?])
     }
