@@ -58,6 +58,7 @@ async fn person_is_let_in_and_every_other_gets_the_alert_that_fits() {
     let revoked = people.leaf().email("gone@example.test").issue().unwrap();
     let (at, task) = acceptor(&own, &people, Some(&revoked)).await;
     let person = || people.leaf().common_name("Jo Doe").email("jo@example.test");
+    let lonely = LeafBuilder::self_signed().purposes(&[Purpose::ClientAuth]);
     let rsa =
         CertificateAuthority::builder("Lab People").purposes(&[Purpose::ClientAuth]).key(KeyKind::Rsa2048);
     let impostor = rsa.build().unwrap();
