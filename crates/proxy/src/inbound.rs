@@ -1,0 +1,220 @@
+//! The way of one inbound connection: admission, ClientHello, route, evidence and handshake, upstream, relay, end.
+//!
+//! Promises: one deadline from the accepted connection to the end of the handshake; nothing is sent to an upstream before the peer is
+//! authorized; exactly one [`ConnectionEnd`] for each, even if the task is dropped or panics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use revouch_validator::connection::Connection;
+use revouch_validator::name::DnsName;
+use revouch_validator::reason::Reason;
+use revouch_validator::verdict::ForwardedIdentity;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::admission::{ConnectionPermit, HandshakePermit, Handshakes};
+use crate::events::{Close, ConnectionEnd, Observer, Outcome, TlsFacts};
+use crate::listener::Shared;
+use crate::proxy_protocol::Header;
+use crate::relay::{Moved, relay};
+use crate::runtime::{ListenerRuntime, Loopback, Route};
+use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, read_hello};
+use crate::upstream::{self, UpstreamReader, UpstreamWriter};
+
+/// A connection that was accepted by a socket.
+pub(crate) struct Arrival<S> {
+    pub(crate) stream: S,
+    pub(crate) source: SocketAddr,
+    pub(crate) listener: Arc<ListenerRuntime>,
+    pub(crate) handshakes: Arc<Handshakes>,
+}
+
+/// Tells of the end when it is dropped.
+struct Report {
+    end: ConnectionEnd,
+    moved: Arc<Moved>,
+    started: Instant,
+    observer: Arc<dyn Observer>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.end.ended = SystemTime::now();
+        self.end.lasted = self.started.elapsed();
+        (self.end.bytes_in, self.end.bytes_out) = (self.moved.inbound(), self.moved.outbound());
+        self.observer.ended(&self.end);
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(arrival: Arrival<TcpStream>, shared: Arc<Shared>) {
+    let Arrival { stream, source, listener, handshakes } = arrival;
+    shared.observer.opened(&listener.name);
+    let mut report = report(&stream, source, &listener, &shared);
+    let permits = shared.connections.admit().and_then(|connection| {
+        let handshake = handshakes.admit(source.ip(), listener.limits)?;
+        Ok((connection, handshake))
+    });
+    match permits {
+        Err(reason) => report.end.outcome = Outcome::Refused(reason),
+        Ok(permits) => {
+            let cut = shared.cut.clone();
+            let served = Box::pin(admitted(stream, permits, &listener, &shared, &mut report));
+            if cut.run_until_cancelled(served).await.is_none() {
+                report.end.close = Close::Drained;
+            }
+        }
+    }
+}
+
+fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, shared: &Shared) -> Report {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let now = SystemTime::now();
+    let end = ConnectionEnd {
+        listener: Arc::clone(&listener.name),
+        generation: listener.generation,
+        source: canonical(source),
+        local: stream.local_addr().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), canonical),
+        started: now,
+        ended: now,
+        lasted: std::time::Duration::ZERO,
+        server_name: None,
+        alpn: None,
+        route: None,
+        policy: None,
+        outcome: Outcome::Unfinished,
+        verdict: None,
+        decided: None,
+        handshake: std::time::Duration::ZERO,
+        evidence: None,
+        tls: TlsFacts::default(),
+        alert: None,
+        peer_alert: None,
+        detail: None,
+        upstream: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        close: Close::Refused,
+    };
+    Report { end, moved: Arc::default(), started: Instant::now(), observer: Arc::clone(&shared.observer) }
+}
+
+/// An admitted connection: TLS, then the relay.
+async fn admitted(
+    stream: TcpStream, permits: (ConnectionPermit, HandshakePermit), listener: &ListenerRuntime, shared: &Arc<Shared>,
+    report: &mut Report,
+) {
+    let (_connection, in_flight) = permits;
+    // Nagle's algorithm only delays; a socket that does not take the option works without.
+    drop(stream.set_nodelay(true));
+    let outcome = authorize(stream, listener, shared, report).await;
+    report.end.handshake = report.started.elapsed();
+    drop(in_flight);
+    match outcome {
+        Ok((authorized, audited, route)) => {
+            report.end.outcome = audited.map_or(Outcome::Accepted, Outcome::Audited);
+            report.end.close = Close::Lost;
+            report.end.close = relayed(authorized, &route, listener, shared, report).await;
+        }
+        Err(refused) => {
+            report.end.outcome = Outcome::Refused(refused.reason);
+            (report.end.alert, report.end.peer_alert) = (refused.alert, refused.peer_alert);
+            report.end.detail = refused.detail;
+            let place = shared.lingering.try_acquire();
+            if let (Some(stream), Ok(_place)) = (refused.stream, place) {
+                shared.observer.lingering(true);
+                let _less = Less(&shared.observer);
+                linger(stream).await;
+            }
+        }
+    }
+}
+
+/// One lingering connection less, whatever ends it.
+struct Less<'a>(&'a Arc<dyn Observer>);
+
+impl Drop for Less<'_> {
+    fn drop(&mut self) {
+        self.0.lingering(false);
+    }
+}
+
+/// The ClientHello, the route, the handshake.
+async fn authorize(
+    stream: TcpStream, listener: &ListenerRuntime, shared: &Arc<Shared>, report: &mut Report,
+) -> Result<(Authorized, Option<Reason>, Arc<Route>), Refused> {
+    let deadline = report.started + listener.deadlines.handshake;
+    let failed = |reason, detail, stream| Refused { reason, alert: None, peer_alert: None, detail, stream };
+    let hello = match timeout_at(deadline, read_hello(stream)).await {
+        Err(_) => return Err(failed(Reason::HandshakeTimeout, None, None)),
+        Ok(Err((error, stream))) => return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream)),
+        Ok(Ok(hello)) => hello,
+    };
+    report.end.server_name = hello.server_name();
+    let server_name = report.end.server_name.as_deref().and_then(|name| name.parse::<DnsName>().ok());
+    let route = listener.route(server_name.as_ref()).cloned();
+    report.end.route = route.as_ref().map(|route| Arc::clone(&route.name));
+    report.end.policy = route.as_ref().and_then(|route| route.policy.as_ref()).map(|policy| Arc::clone(&policy.name));
+    report.end.upstream = route.as_ref().map(|route| route.upstream.to_string());
+    let admitting = Admitting {
+        template: &listener.tls,
+        route: route.as_ref(),
+        connection: Connection::new(report.end.source, report.end.local.port()),
+        deadline,
+        paths: &shared.paths,
+        observer: &shared.observer,
+    };
+    let mut findings = Findings::default();
+    let outcome = handshake(hello, &admitting, &mut findings).await;
+    let Findings { verdict, decided, evidence, tls, alpn } = findings;
+    (report.end.verdict, report.end.decided, report.end.evidence) = (verdict, decided, evidence);
+    (report.end.tls, report.end.alpn) = (tls, alpn);
+    match (outcome, route) {
+        (Ok((authorized, audited)), Some(route)) => Ok((authorized, audited, route)),
+        (Err(refused), _) => Err(refused),
+        // `handshake` authorizes nobody without a route.
+        (Ok(_), None) => Err(failed(Reason::NoRoute, None, None)),
+    }
+}
+
+/// Connects to the upstream and relays.
+async fn relayed(
+    authorized: Authorized, route: &Route, listener: &ListenerRuntime, shared: &Shared, report: &mut Report,
+) -> Close {
+    let forbidden = route.policy.as_ref().is_some_and(|policy| policy.loopback == Loopback::Forbid);
+    if forbidden && route.upstream.is_loopback() {
+        return Close::UpstreamForbidden;
+    }
+    let connecting = connect(authorized.identity().cloned(), route, report);
+    let upstream = match timeout(listener.deadlines.connect, connecting).await {
+        Err(_) => return Close::UpstreamTimeout,
+        Ok(Err(error)) => {
+            report.end.detail = Some(error.to_string());
+            return Close::UpstreamUnreachable;
+        }
+        Ok(Ok(upstream)) => upstream,
+    };
+    relay(authorized, upstream, listener.deadlines.idle, &report.moved, &*shared.observer).await
+}
+
+async fn connect(
+    identity: Option<ForwardedIdentity>, route: &Route, report: &Report,
+) -> std::io::Result<(UpstreamReader, UpstreamWriter)> {
+    let (reader, mut writer) = upstream::connect(&route.upstream).await?;
+    if route.send_proxy {
+        let header = Header {
+            source: report.end.source,
+            destination: report.end.local,
+            alpn: report.end.alpn.as_deref(),
+            server_name: report.end.server_name.as_deref(),
+            tls_version: report.end.tls.version,
+            identity: identity.as_ref(),
+        };
+        writer.write_all(&header.encode()).await?;
+        writer.flush().await?;
+    }
+    Ok((reader, writer))
+}

@@ -1,0 +1,222 @@
+//! One handshake, from the ClientHello to an [`Authorized`] connection or a refusal.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use revouch_validator::connection::Connection;
+use revouch_validator::reason::Reason;
+use revouch_validator::verdict::{ForwardedIdentity, Verdict};
+use rustls::{AlertDescription, Error, HandshakeKind, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::gate::Gate;
+use super::hello::Hello;
+use super::verifier::{PeerVerifier, Slot};
+use super::{PathCache, TlsTemplate};
+use crate::events::{Decided, Observer, RouteHandle, TlsFacts};
+use crate::runtime::{EvidenceRequest, PolicyRuntime, Route};
+
+type Evidence = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Stream = TlsStream<Gate<TcpStream, Evidence>>;
+
+/// A connection whose peer may be relayed: its verdict accepted it or Audit let it through, and it has proven its key.
+///
+/// Made by [`handshake`] alone; the relay takes it by value.
+pub struct Authorized {
+    stream: Stream,
+    identity: Option<ForwardedIdentity>,
+}
+
+impl Authorized {
+    /// What the upstream is told of the peer (R4); `None` where nothing is.
+    #[must_use]
+    pub fn identity(&self) -> Option<&ForwardedIdentity> {
+        self.identity.as_ref()
+    }
+
+    /// The two directions.
+    #[must_use]
+    pub fn into_halves(
+        mut self,
+        write_buffer: usize,
+    ) -> (impl AsyncRead + Send + Unpin, impl AsyncWrite + Send + Unpin) {
+        self.stream.get_mut().1.set_buffer_limit(Some(write_buffer));
+        tokio::io::split(self.stream)
+    }
+}
+
+/// What a handshake is made with.
+pub(crate) struct Admitting<'a> {
+    pub(crate) template: &'a TlsTemplate,
+    pub(crate) route: Option<&'a Arc<Route>>,
+    pub(crate) connection: Connection,
+    pub(crate) deadline: Instant,
+    pub(crate) paths: &'a Arc<PathCache>,
+    pub(crate) observer: &'a Arc<dyn Observer>,
+}
+
+/// What came of a handshake besides success or failure.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) verdict: Option<Arc<Verdict>>,
+    pub(crate) decided: Option<Decided>,
+    pub(crate) evidence: Option<Duration>,
+    pub(crate) tls: TlsFacts,
+    pub(crate) alpn: Option<Vec<u8>>,
+}
+
+/// A peer that is not let in. The alert has been written.
+pub(crate) struct Refused {
+    pub(crate) reason: Reason,
+    pub(crate) alert: Option<AlertDescription>,
+    pub(crate) peer_alert: Option<AlertDescription>,
+    pub(crate) detail: Option<String>,
+    /// The connection, to linger on; absent where there is nothing left to say.
+    pub(crate) stream: Option<TcpStream>,
+}
+
+/// Makes the handshake. The second value is a reason that Audit passed over.
+pub(crate) async fn handshake(
+    hello: Hello<TcpStream>, admitting: &Admitting<'_>, findings: &mut Findings,
+) -> Result<(Authorized, Option<Reason>), Refused> {
+    let policy = match admitting.route {
+        None => return Err(turn_away(hello, admitting, Reason::NoRoute).await),
+        Some(route) => match &route.policy {
+            None => return Err(turn_away(hello, admitting, Reason::NoPolicy).await),
+            Some(policy) => policy,
+        },
+    };
+    let slot = Arc::new(Slot::default());
+    let evidence = gather(policy, admitting, &slot);
+    let verifier = PeerVerifier {
+        policy: Arc::clone(policy),
+        connection: admitting.connection,
+        slot: Arc::clone(&slot),
+        paths: Arc::clone(admitting.paths),
+        observer: Arc::clone(admitting.observer),
+        algorithms: admitting.template.provider().signature_verification_algorithms,
+    };
+    let config = match admitting.template.config(Arc::new(verifier)) {
+        Ok(config) => config,
+        Err(error) => return Err(broken(&error, hello.io)),
+    };
+    // A task that panicked leaves the slot empty, which refuses.
+    let waited: Evidence = Box::pin(async move { drop(evidence.await) });
+    let gate = Gate::new(hello.io, waited);
+    let accept = StartHandshake::from_parts(hello.accepted, gate).into_stream(Arc::new(config));
+    let outcome = tokio::time::timeout_at(admitting.deadline, accept.into_fallible()).await;
+    note(findings, &slot, admitting);
+    match outcome {
+        Err(_) => Err(Refused {
+            reason: Reason::HandshakeTimeout, alert: None, peer_alert: None, detail: None, stream: None,
+        }),
+        Ok(Err((error, gate))) => Err(refused(&error, gate, &slot)),
+        Ok(Ok(stream)) => authorize(stream, policy, &slot, findings),
+    }
+}
+
+/// Starts to gather at once, and puts the evidence into the slot.
+fn gather(policy: &Arc<PolicyRuntime>, admitting: &Admitting<'_>, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
+    let wanted = Duration::from_millis(u64::from(policy.policy.deadline_ms));
+    let deadline = admitting.deadline.min(Instant::now() + wanted);
+    let request = EvidenceRequest { policy: Arc::clone(policy), connection: admitting.connection, deadline };
+    let gathering = policy.evidence.gather(request);
+    let (slot, observer) = (Arc::clone(slot), Arc::clone(admitting.observer));
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let started = Instant::now();
+        let evidence = gathering.await;
+        let took = started.elapsed();
+        observer.evidence(&evidence, took);
+        // Set here alone, once.
+        let _ = slot.took.set(took);
+        let _ = slot.evidence.set(evidence);
+    }))
+}
+
+/// Answers with access_denied (49).
+async fn turn_away(hello: Hello<TcpStream>, admitting: &Admitting<'_>, reason: Reason) -> Refused {
+    let config = match admitting.template.refusing() {
+        Ok(config) => Arc::<ServerConfig>::new(config),
+        Err(error) => return Refused { reason, ..broken(&error, hello.io) },
+    };
+    let accept = StartHandshake::from_parts(hello.accepted, hello.io).into_stream(config).into_fallible();
+    let stream = match tokio::time::timeout_at(admitting.deadline, accept).await {
+        Ok(Err((_, stream))) => Some(stream),
+        Ok(Ok(_)) | Err(_) => None,
+    };
+    let alert = stream.is_some().then_some(AlertDescription::AccessDenied);
+    Refused { reason, alert, peer_alert: None, detail: None, stream }
+}
+
+fn broken(error: &Error, stream: TcpStream) -> Refused {
+    let detail = Some(format!("own TLS settings: {error}"));
+    Refused { reason: Reason::HandshakeFailed, alert: None, peer_alert: None, detail, stream: Some(stream) }
+}
+
+/// Why a handshake failed: the decision's reason, if it came that far and refused.
+fn refused(error: &io::Error, gate: Gate<TcpStream, Evidence>, slot: &Slot) -> Refused {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let decided = slot.decision.get().and_then(|decision| decision.verdict.reason());
+    let peer_alert = match tls {
+        Some(Error::AlertReceived(alert)) => Some(*alert),
+        _ => None,
+    };
+    let reason = if slot.bad_signature.load(Ordering::Acquire) {
+        Reason::BadSignature
+    } else if matches!(tls, Some(Error::NoCertificatesPresented)) {
+        Reason::NoCertificate
+    } else if matches!(tls, Some(Error::InvalidCertificate(_))) {
+        decided.unwrap_or(Reason::HandshakeFailed)
+    } else {
+        Reason::HandshakeFailed
+    };
+    let alert = match reason.alert() {
+        Some(alert) => Some(AlertDescription::from(alert.number())),
+        None => gate.alert(),
+    };
+    Refused { reason, alert, peer_alert, detail: Some(error.to_string()), stream: Some(gate.into_inner()) }
+}
+
+/// The one place where an [`Authorized`] is made.
+fn authorize(
+    mut stream: Stream, policy: &PolicyRuntime, slot: &Slot, findings: &mut Findings,
+) -> Result<(Authorized, Option<Reason>), Refused> {
+    let (gate, connection) = stream.get_mut();
+    gate.handshake_is_over();
+    findings.tls = TlsFacts {
+        version: connection.protocol_version().and_then(|version| version.as_str()),
+        group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
+        cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+    };
+    findings.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
+    let full = connection.handshake_kind().is_some_and(|kind| kind != HandshakeKind::Resumed);
+    let decision = slot.decision.get().filter(|_| full && !slot.bad_signature.load(Ordering::Acquire));
+    let Some(decision) = decision else {
+        let detail = Some("the handshake ended without a decision".to_owned());
+        return Err(Refused { reason: Reason::HandshakeFailed, alert: None, peer_alert: None, detail, stream: None });
+    };
+    let identity = decision.verdict.forwarded_identity(&policy.policy);
+    Ok((Authorized { stream, identity }, decision.verdict.reason()))
+}
+
+/// What the slot holds, for the log.
+fn note(findings: &mut Findings, slot: &Slot, admitting: &Admitting<'_>) {
+    findings.evidence = slot.took.get().copied();
+    let Some(decision) = slot.decision.get() else { return };
+    findings.verdict = Some(Arc::clone(&decision.verdict));
+    findings.decided = decision.chain.clone().zip(admitting.route).map(|(chain, route)| Decided {
+        chain,
+        evidence: decision.evidence.clone(),
+        now: decision.now,
+        route: RouteHandle(Arc::clone(route)),
+    });
+}

@@ -1,0 +1,203 @@
+//! The verifier of one connection: hands the peer's chain to the decision, and the verdict to the TLS library.
+//!
+//! Promises: without evidence in the slot the decision is made without it, which refuses (`evidence_missing`). A refused chain gets the reason's
+//! alert. Under Audit a refused chain passes, but the proof of the key is asked for all the same.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use revouch_validator::alert::Alert;
+use revouch_validator::cert::CertificateFacts;
+use revouch_validator::chain::Chain;
+use revouch_validator::connection::Connection;
+use revouch_validator::decide::{Case, decide, path_key, path_verdict};
+use revouch_validator::evidence::Evidence;
+use revouch_validator::path::PathVerdict;
+use revouch_validator::policy::Mode;
+use revouch_validator::reason::Reason;
+use revouch_validator::timestamp::Timestamp;
+use revouch_validator::verdict::Verdict;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, SignatureScheme};
+use webpki::{EndEntityCert, RawPublicKeyEntity};
+
+use super::PathCache;
+use crate::events::{CacheResult, Observer};
+use crate::runtime::PolicyRuntime;
+
+/// What the verifier and the rest of the connection share.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// Filled once, before the gate opens.
+    pub(super) evidence: OnceLock<Arc<Evidence>>,
+    /// How long that took.
+    pub(super) took: OnceLock<Duration>,
+    /// Filled once, when the chain has come.
+    pub(super) decision: OnceLock<Decision>,
+    /// The peer's signature did not verify.
+    pub(super) bad_signature: AtomicBool,
+}
+
+/// The verdict and what it was made from.
+pub(super) struct Decision {
+    pub(super) verdict: Arc<Verdict>,
+    /// Absent if the chain is out of bounds.
+    pub(super) chain: Option<Chain>,
+    pub(super) evidence: Option<Arc<Evidence>>,
+    pub(super) now: Timestamp,
+}
+
+/// See the module.
+pub(super) struct PeerVerifier {
+    pub(super) policy: Arc<PolicyRuntime>,
+    pub(super) connection: Connection,
+    pub(super) slot: Arc<Slot>,
+    pub(super) paths: Arc<PathCache>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl PeerVerifier {
+    fn decide(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: Timestamp) -> Decision {
+        let certificates = std::iter::once(leaf).chain(others).map(|c| c.clone().into_owned()).collect();
+        let evidence = self.slot.evidence.get().cloned();
+        let Ok(chain) = Chain::new(certificates) else {
+            let verdict = Arc::new(Verdict::refusal(Reason::CertificateUnreadable));
+            return Decision { verdict, chain: None, evidence, now };
+        };
+        let path = self.path(&chain, now);
+        let verdict = decide(&Case {
+            policy: &self.policy.policy,
+            chain: &chain,
+            connection: &self.connection,
+            evidence: evidence.as_deref(),
+            trust: &self.policy.trust,
+            path: path.as_deref(),
+            now,
+        });
+        Decision { verdict: Arc::new(verdict), chain: Some(chain), evidence, now }
+    }
+
+    /// The path verdict from the cache, or made for it.
+    fn path(&self, chain: &Chain, now: Timestamp) -> Option<Arc<PathVerdict>> {
+        let key = path_key(&self.policy.policy, chain, &self.policy.trust)?;
+        if let Some(found) = self.paths.get(&key, now) {
+            self.observer.path_cache(CacheResult::Hit);
+            return Some(found);
+        }
+        self.observer.path_cache(CacheResult::Miss);
+        let made = Arc::new(path_verdict(&self.policy.policy, chain, &self.policy.trust, now)?);
+        self.paths.put(Arc::clone(&made));
+        Some(made)
+    }
+
+    fn checked(&self, result: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+        result.inspect_err(|_| self.slot.bad_signature.store(true, Ordering::Release))
+    }
+
+    /// TLS 1.2 with the key of a leaf that path validation cannot read and DANE vouches for.
+    fn raw_key_tls12(&self, message: &[u8], spki: &[u8], signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
+        let spki = SubjectPublicKeyInfoDer::from(spki);
+        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad())?;
+        let found = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let (_, algorithms) = found.ok_or(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon))?;
+        let verifies = algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
+        if verifies { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad()) }
+    }
+}
+
+/// The key of a leaf that webpki cannot read; `None` if it can.
+fn raw_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    if EndEntityCert::try_from(certificate).is_ok() {
+        return None;
+    }
+    CertificateFacts::parse(certificate).ok().map(|facts| facts.spki)
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    /// Empty: the names of all public roots would add ten kilobytes to the flight, and say nothing.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let decision = self.decide(end_entity, intermediates, now.into());
+        let verdict = Arc::clone(&decision.verdict);
+        let readable = decision.chain.is_some();
+        // One handshake, one chain: a second one is none of ours.
+        if self.slot.decision.set(decision).is_err() {
+            return Err(Error::General("a second certificate".to_owned()));
+        }
+        let audited = self.policy.policy.mode == Mode::Audit && readable;
+        match verdict.reason() {
+            None if verdict.is_accepted() => Ok(ClientCertVerified::assertion()),
+            Some(_) if audited => Ok(ClientCertVerified::assertion()),
+            reason => Err(error_of(reason.and_then(Reason::alert))),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.checked(match raw_key(cert) {
+            None => verify_tls12_signature(message, cert, dss, &self.algorithms),
+            Some(spki) => self.raw_key_tls12(message, &spki, dss),
+        })
+    }
+
+    fn verify_tls13_signature(
+        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.checked(match raw_key(cert) {
+            None => verify_tls13_signature(message, cert, dss, &self.algorithms),
+            Some(spki) => verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(spki), dss, &self.algorithms),
+        })
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for PeerVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerVerifier")
+    }
+}
+
+/// The error that makes rustls send an alert (`building.md`, "Alerts").
+fn error_of(alert: Option<Alert>) -> Error {
+    let certificate = match alert {
+        Some(Alert::BadCertificate) => CertificateError::BadEncoding,
+        Some(Alert::UnsupportedCertificate) => CertificateError::InvalidPurpose,
+        Some(Alert::CertificateRevoked) => CertificateError::Revoked,
+        Some(Alert::CertificateExpired) => CertificateError::Expired,
+        Some(Alert::CertificateUnknown) => CertificateError::Other(OtherError(Arc::new(Refusal))),
+        Some(Alert::UnknownCa) => CertificateError::UnknownIssuer,
+        Some(Alert::DecryptError) => CertificateError::BadSignature,
+        Some(Alert::AccessDenied | Alert::HandshakeFailure | Alert::CertificateRequired) | None => {
+            CertificateError::ApplicationVerificationFailure
+        }
+    };
+    Error::InvalidCertificate(certificate)
+}
+
+/// The cause that goes with alert 46; the reason itself stands in the slot.
+#[derive(Debug)]
+struct Refusal;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused for the time being")
+    }
+}
+
+impl std::error::Error for Refusal {}
