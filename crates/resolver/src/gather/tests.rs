@@ -1,15 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use revouch_validator::answer::{Answer, DnsFailure};
 use revouch_validator::evidence::AnswerSource;
-use revouch_validator::policy::PolicyDraft;
+use revouch_validator::policy::{PolicyDraft, Reporting};
 use revouch_validator::rr::{RecordData, RrType, Tlsa};
 
 use super::*;
 use crate::budget::Budgets;
 use crate::limiter::Limiter;
+use crate::observe::Observer;
 use crate::testing::{Stage, a, name, nothing, records};
 
 const REVERSE: &str = "1.2.0.192.in-addr.arpa";
@@ -73,6 +75,34 @@ async fn everything_decisive_is_asked_once_and_recorded() {
     let unique: BTreeSet<_> = asked.iter().collect();
     assert_eq!(asked.len(), unique.len(), "{asked:?}");
     assert_eq!(stage.system.count("gw.example", "AAAA"), 0);
+}
+
+/// Counts outcomes.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Observer for Count {
+    fn question(&self, _: &Observation) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn evidence(&self, _: Duration, _: bool) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_open_is_not_asked_again_when_others_are_answered() {
+    let count = Arc::new(Count::default());
+    let stage = Stage::with(|parts| parts.observer = count.clone());
+    play(&stage);
+    let soon = Duration::from_millis(20);
+    stage.system.say(REVERSE, "PTR", ptr(&["gw.example", "late.example", "later.example"]));
+    stage.system.say_late("late.example", "A", soon, records([a("192.0.2.1")]));
+    stage.system.say_late("later.example", "A", soon * 2, records([a("192.0.2.1")]));
+    let policy = policy(|draft| (draft.caa, draft.cert) = (Reporting::Ignore, Reporting::Ignore));
+    let (evidence, _) = gather(&stage, &policy).await;
+    assert!(evidence.len() > 6);
+    // Advice that was not waited for has no outcome yet.
+    assert!(count.0.load(Ordering::SeqCst) <= evidence.len());
 }
 
 #[tokio::test(start_paused = true)]

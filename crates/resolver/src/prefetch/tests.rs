@@ -25,9 +25,13 @@ async fn gather(stage: &Stage) -> Evidence {
 /// Lets the time pass in steps, as the tasks need to run in between.
 async fn pass(seconds: u64) {
     for _ in 0..seconds * 2 {
-        advance(Duration::from_millis(500)).await;
-        tokio::task::yield_now().await;
+        half_a_second().await;
     }
+}
+
+async fn half_a_second() {
+    advance(Duration::from_millis(500)).await;
+    tokio::task::yield_now().await;
 }
 
 fn stage() -> Stage {
@@ -41,16 +45,18 @@ fn stage() -> Stage {
 #[tokio::test(start_paused = true)]
 async fn names_are_asked_anew_before_they_expire() {
     let stage = stage();
+    // Whoever came between the end of an answer and the next one would have to wait.
+    stage.system.say_late("gw.example", "A", Duration::from_millis(900), records([a("192.0.2.1")]));
     let _prefetch = Prefetch::start(&stage.engine, &policy(Confirm::Forward), 8443).unwrap();
-    pass(1).await;
-    for round in 0..200 {
+    pass(3).await;
+    for round in 0..1200 {
         let evidence = gather(&stage).await;
         let decisive = [("gw.example", RrType::A), ("_8443._tcp.gw.example", RrType::TLSA)];
         for (at, rr_type) in decisive {
             let seen = evidence.get(&name(at), rr_type).unwrap();
             assert_eq!(seen.source, AnswerSource::Cache, "{at} {rr_type} in round {round}");
         }
-        pass(3).await;
+        half_a_second().await;
     }
     // Each minute about once: 600 s at four fifths of 60 s.
     let asked = stage.system.count("gw.example", "A");
