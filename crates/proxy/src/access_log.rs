@@ -6,19 +6,20 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use revouch_api::config::LogFormat;
 use revouch_validator::escape::{MAX_ESCAPED, escape};
 use revouch_validator::timestamp::Timestamp;
 
 use crate::lines::Lines;
-use crate::logging::Format;
 
 /// Writes lines in the configured form.
-#[derive(Clone)]
 pub struct AccessLog {
-    lines: Lines,
-    format: Format,
+    /// Held for as long as it takes to put a line into a queue, or to change where that queue leads.
+    lines: RwLock<Lines>,
+    format: LogFormat,
 }
 
 /// The line of one connection, as fields in the order in which they are written.
@@ -40,17 +41,22 @@ enum Value {
 impl AccessLog {
     /// A log that writes to `lines`.
     #[must_use]
-    pub fn new(lines: Lines, format: Format) -> Self {
-        Self { lines, format }
+    pub fn new(lines: Lines, format: LogFormat) -> Self {
+        Self { lines: RwLock::new(lines), format }
     }
 
     /// Writes one line. Never blocks; a line that does not fit into the queue is dropped and counted.
     pub fn write(&self, line: &Line) {
         let text = match self.format {
-            Format::Json => line.json(),
-            Format::Text => line.text(),
+            LogFormat::Json => line.json(),
+            LogFormat::Text => line.text(),
         };
-        self.lines.line(text.into_bytes());
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).line(text.into_bytes());
+    }
+
+    /// Writes to `lines` from the next line on.
+    pub fn redirect(&self, lines: Lines) {
+        *self.lines.write().unwrap_or_else(PoisonError::into_inner) = lines;
     }
 }
 

@@ -36,11 +36,13 @@ pub struct Lines {
 #[must_use = "the writer is waited for with `finish`"]
 pub struct LineWriter {
     thread: JoinHandle<()>,
+    queue: SyncSender<Message>,
 }
 
 enum Message {
     Line(Vec<u8>),
     Destination(Box<dyn Write + Send>),
+    End,
 }
 
 impl Lines {
@@ -58,7 +60,7 @@ impl Lines {
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_all(&receiver, output, &counter))?;
-        Ok((Self { queue, dropped }, LineWriter { thread }))
+        Ok((Self { queue: queue.clone(), dropped }, LineWriter { thread, queue }))
     }
 
     /// Puts a line into the queue, without its line feed. Never blocks.
@@ -83,8 +85,10 @@ impl Lines {
 }
 
 impl LineWriter {
-    /// Waits until everything is written. Every [`Lines`] must be gone, else it waits for them.
+    /// Waits until everything is written that was taken so far, and ends. What comes later is dropped and counted.
     pub fn finish(self) {
+        // It has ended already where the queue is closed.
+        let _ = self.queue.send(Message::End);
         // A writer that panicked has nothing more to write.
         drop(self.thread.join());
     }
@@ -111,7 +115,7 @@ fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path).map_err(named)
 }
 
-/// Writes until every sender is gone. What is in the queue is written in one go, and flushed when the queue is empty.
+/// Writes until it is told to end, or every sender is gone. What is in the queue is written in one go, and flushed when the queue is empty.
 fn write_all(receiver: &Receiver<Message>, output: Box<dyn Write + Send>, dropped: &IntCounter) {
     let mut output = BufWriter::new(output);
     // Lines that are in the buffer and not yet known to be written.
@@ -139,6 +143,7 @@ fn write_all(receiver: &Receiver<Message>, output: Box<dyn Write + Send>, droppe
                 flush(&mut output, &mut pending, dropped);
                 output = BufWriter::new(new);
             }
+            Message::End => break,
         }
     }
     flush(&mut output, &mut pending, dropped);
@@ -163,8 +168,6 @@ fn discard(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dro
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-    use std::sync::mpsc;
 
     use super::*;
 
@@ -218,8 +221,21 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_somebody_still_holds_does_not_keep_it_from_finishing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let dropped = counter();
+        let (lines, writer) = Lines::start(&Destination::File(path.clone()), dropped.clone()).unwrap();
+        lines.line(b"one".to_vec());
+        writer.finish();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n");
+        lines.line(b"too late".to_vec());
+        assert_eq!(dropped.get(), 1);
+    }
+
+    #[test]
     fn a_stuck_output_drops_lines_and_blocks_nobody() {
-        let (release, gate) = mpsc::channel();
+        let (release, gate) = sync_channel(1);
         let dropped = counter();
         let (lines, writer) = Lines::start_with(Box::new(Stuck(gate)), dropped.clone()).unwrap();
         let total: usize = 3 * QUEUE;

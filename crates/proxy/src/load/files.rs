@@ -16,6 +16,8 @@ use revouch_validator::cert::Fingerprint;
 pub const MAX_PEM_FILE: u64 = 16 * 1024 * 1024;
 /// The largest CRL file, in bytes.
 pub const MAX_CRL_FILE: u64 = 64 * 1024 * 1024;
+/// How many documents of a directory are watched: more than a configuration may have.
+const MAX_DOCUMENTS: usize = 1024;
 /// A file that was written less than this before it was looked at is read again: two writes within one tick of the file system's clock
 /// leave the same time behind.
 const RACY: Duration = Duration::from_secs(3);
@@ -63,7 +65,27 @@ impl Files {
         contents.map_err(|why| FileError { path: path.to_owned(), why })
     }
 
+    /// Remembers a file that somebody else reads: its contents as they are now.
+    pub fn note(&mut self, path: &Path) {
+        self.read.insert(path.to_owned(), digest(path));
+    }
+
+    /// Remembers a configuration that somebody else reads: a file; or a directory, which documents are in it, and each of them.
+    pub fn note_configuration(&mut self, path: &Path) {
+        self.note(path);
+        for document in documents(path).into_iter().flatten() {
+            self.note(&document);
+        }
+    }
+
+    /// The digest of a file that was read or noted.
+    #[must_use]
+    pub fn digest(&self, path: &Path) -> Option<Fingerprint> {
+        self.read.get(path).copied().flatten()
+    }
+
     /// The files that were asked for, and the digest of each that could be read.
+    #[must_use]
     pub fn into_digests(self) -> BTreeMap<PathBuf, Option<Fingerprint>> {
         self.read
     }
@@ -183,8 +205,30 @@ impl Stat {
     }
 }
 
+/// Of a file its contents, of a directory the names of its documents.
 fn digest(path: &Path) -> Option<Fingerprint> {
-    read_bounded(path, MAX_CRL_FILE).ok().as_deref().map(Fingerprint::of)
+    match documents(path) {
+        Some(documents) => {
+            let names = documents.iter().map(|document| document.as_os_str().as_encoded_bytes());
+            Some(Fingerprint::of_parts("revouch directory", names))
+        }
+        None => read_bounded(path, MAX_CRL_FILE).ok().as_deref().map(Fingerprint::of),
+    }
+}
+
+/// The documents of a directory, in order; `None` if it is none.
+fn documents(path: &Path) -> Option<Vec<PathBuf>> {
+    let entries = fs::read_dir(path).ok()?;
+    let is_document =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(is_document)
+        .take(MAX_DOCUMENTS)
+        .collect();
+    found.sort();
+    Some(found)
 }
 
 #[cfg(test)]
@@ -225,6 +269,29 @@ mod tests {
         assert!(!watch.has_changed());
         fs::remove_file(&path).unwrap();
         assert!(watch.has_changed());
+    }
+
+    #[test]
+    fn a_document_that_comes_or_goes_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.yaml"), "a").unwrap();
+        let watch = || {
+            let mut files = Files::new();
+            files.note_configuration(dir.path());
+            Watch::new(files.into_digests())
+        };
+        let mut first = watch();
+        fs::write(at("notes.txt"), "x").unwrap();
+        assert!(!first.has_changed());
+        fs::write(at("b.yml"), "b").unwrap();
+        assert!(first.has_changed());
+        let mut second = watch();
+        assert!(!second.has_changed());
+        fs::write(at("b.yml"), "c").unwrap();
+        assert!(second.has_changed());
+        fs::remove_file(at("b.yml")).unwrap();
+        assert!(second.has_changed());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! passed over. A set without any anchor is an error where anchors were asked for. Of the system's store, what cannot be read is counted.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use revouch_validator::cert::CertificateFacts;
 use revouch_validator::path::{AnchorError, Anchors, CrlError, Crls};
@@ -145,11 +145,11 @@ fn newest(certificates: &[CertificateDer<'static>]) -> Option<Timestamp> {
     dates.map(|facts| facts.not_before).max()
 }
 
-fn read_ca_file(files: &mut Files, path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+fn read_ca_file(files: &mut Files, path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let pem = files.read(path, MAX_PEM_FILE).map_err(TrustError::File)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|_| TrustError::NotPem(path.clone()))?;
-    if found.is_empty() { Err(TrustError::NoCertificate(path.clone())) } else { Ok(found) }
+    let found = found.map_err(|_| TrustError::NotPem(path.to_owned()))?;
+    if found.is_empty() { Err(TrustError::NoCertificate(path.to_owned())) } else { Ok(found) }
 }
 
 /// PEM begins with text, DER with a SEQUENCE.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::TextEncoder;
+use prometheus::proto::LabelPair;
 
 use super::*;
 
@@ -30,7 +31,7 @@ fn the_documented_table_and_the_registry_are_the_same() {
     metrics.certificates([("api".to_owned(), 0, Timestamp(1))]);
     let mut registered = BTreeMap::new();
     for family in registry.gather() {
-        let labels: Vec<&str> = family.get_metric()[0].get_label().iter().map(|label| label.name()).collect();
+        let labels: Vec<&str> = family.get_metric()[0].get_label().iter().map(LabelPair::name).collect();
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         registered.insert(family.name().to_owned(), (kind, labels.join(", ")));
     }

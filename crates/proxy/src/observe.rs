@@ -1,0 +1,202 @@
+//! From what happens to connections to metrics and the access log.
+//!
+//! Promises: one line and one count for each connection that ends. An identity or class that the peer has not proven, since the
+//! handshake did not end well, is written as `claimed_…`.
+
+use std::time::Duration;
+
+use revouch_resolver::Observer as ResolverObserver;
+use revouch_validator::evidence::{AnswerSource, Evidence, Observation};
+use revouch_validator::reason::Reason;
+use revouch_validator::verdict::{PeerClass, Verdict};
+use rustls::AlertDescription;
+
+use crate::access_log::{AccessLog, Line};
+use crate::events::{CacheResult, ConnectionEnd, Direction, Observer, Outcome};
+use crate::metrics::{EvidenceSource, Metrics};
+
+/// Counts and logs.
+pub struct Telemetry {
+    metrics: Metrics,
+    log: AccessLog,
+}
+
+/// Counts the resolver's questions.
+pub struct DnsCounter {
+    metrics: Metrics,
+}
+
+impl DnsCounter {
+    /// Counts in `metrics`.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Telemetry {
+    /// Counts in `metrics` and writes to `log`.
+    #[must_use]
+    pub fn new(metrics: Metrics, log: AccessLog) -> Self {
+        Self { metrics, log }
+    }
+
+    /// Where the lines of connections go.
+    #[must_use]
+    pub fn log(&self) -> &AccessLog {
+        &self.log
+    }
+}
+
+impl Observer for Telemetry {
+    fn opened(&self, _: &str) {
+        self.metrics.connection_opened();
+    }
+
+    fn evidence(&self, evidence: &Evidence, after: Duration) {
+        self.metrics.evidence(source_of(evidence), after);
+    }
+
+    fn path_cache(&self, result: CacheResult) {
+        self.metrics.path_cache(result);
+    }
+
+    fn bytes(&self, direction: Direction, bytes: u64) {
+        self.metrics.bytes(direction, bytes);
+    }
+
+    fn lingering(&self, more: bool) {
+        self.metrics.lingering(more);
+    }
+
+    fn accept_failed(&self, fd_exhausted: bool) {
+        self.metrics.accept_failed(fd_exhausted);
+    }
+
+    fn ended(&self, end: &ConnectionEnd) {
+        self.metrics.connection_closed();
+        match end.outcome {
+            Outcome::Accepted => self.metrics.handshake_accepted(),
+            Outcome::Audited(reason) => self.metrics.handshake_audited(reason),
+            Outcome::Refused(reason) => self.metrics.handshake_refused(reason),
+            Outcome::Unfinished => {}
+        }
+        if had_handshake(end.outcome) {
+            self.metrics.handshake_took(end.handshake);
+        }
+        if end.close.is_upstream_failure() {
+            self.metrics.upstream_failed();
+        }
+        self.log.write(&line(end));
+    }
+}
+
+impl ResolverObserver for DnsCounter {
+    fn question(&self, observation: &Observation) {
+        self.metrics.dns_question(observation.source, &observation.outcome);
+    }
+
+    /// Counted by connection, where [`Observer::evidence`] tells of it.
+    fn evidence(&self, _: Duration, _: bool) {}
+}
+
+/// The access-log line of a connection. `docs/operations.md` lists the fields.
+#[must_use]
+pub fn line(end: &ConnectionEnd) -> Line {
+    let mut line = Line::new(end.ended);
+    line.text_field("listener", &*end.listener);
+    line.optional_text("route", end.route.as_deref());
+    line.optional_text("policy", end.policy.as_deref());
+    line.number("generation", end.generation);
+    line.optional_text("sni", end.server_name.as_deref());
+    line.source(end.source);
+    line.text_field("local", end.local.to_string());
+    verdict_fields(&mut line, end);
+    tls_fields(&mut line, end);
+    line.optional_text("upstream", end.upstream.as_deref());
+    line.number("bytes_in", end.bytes_in);
+    line.number("bytes_out", end.bytes_out);
+    line.milliseconds("duration_ms", end.lasted);
+    line.text_field("close", end.close.as_str());
+    line
+}
+
+fn verdict_fields(line: &mut Line, end: &ConnectionEnd) {
+    let (outcome, reason) = outcome_words(end.outcome);
+    line.text_field("outcome", outcome);
+    line.optional_text("reason", reason.map(Reason::as_str));
+    let policy = end.decided.as_ref().and_then(|decided| decided.route.0.policy.as_ref());
+    line.optional_text("mode", policy.map(|policy| policy.policy.mode.as_str()));
+    let Some(verdict) = end.verdict.as_deref() else { return };
+    let proven = matches!(end.outcome, Outcome::Accepted | Outcome::Audited(_));
+    identity_fields(line, verdict, proven);
+}
+
+fn identity_fields(line: &mut Line, verdict: &Verdict, proven: bool) {
+    let class = verdict.class().map(PeerClass::as_str);
+    line.optional_text(if proven { "class" } else { "claimed_class" }, class);
+    let Some(accepted) = verdict.accepted() else { return };
+    let name = if proven { "identity" } else { "claimed_identity" };
+    line.printable_field(name, &accepted.identity().to_string());
+    line.optional_text("matched_name", accepted.matched_name());
+    line.optional_text("dnssec", accepted.dnssec().map(|status| status.to_string()));
+}
+
+fn tls_fields(line: &mut Line, end: &ConnectionEnd) {
+    line.optional_text("alert", end.alert.map(alert_name));
+    line.optional_text("peer_alert", end.peer_alert.map(alert_name));
+    line.optional_text("detail", end.detail.as_deref());
+    line.optional_text("tls_version", end.tls.version);
+    line.optional_text("tls_group", end.tls.group);
+    line.optional_text("tls_cipher", end.tls.cipher);
+    line.optional_text("alpn", end.alpn.as_deref());
+    line.milliseconds("handshake_ms", end.handshake);
+    if let Some(time) = end.evidence {
+        line.milliseconds("evidence_ms", time);
+    }
+    let evidence = end.decided.as_ref().and_then(|decided| decided.evidence.as_deref());
+    line.optional_text("evidence_source", evidence.map(|evidence| source_of(evidence).as_str()));
+}
+
+const fn outcome_words(outcome: Outcome) -> (&'static str, Option<Reason>) {
+    match outcome {
+        Outcome::Accepted => ("accepted", None),
+        Outcome::Audited(reason) => ("audited", Some(reason)),
+        Outcome::Refused(reason) => ("refused", Some(reason)),
+        Outcome::Unfinished => ("unfinished", None),
+    }
+}
+
+/// Whether TLS was spoken at all: what a limit turns away takes no time and says nothing of handshakes.
+const fn had_handshake(outcome: Outcome) -> bool {
+    use Reason::{LimitConnections, LimitHandshakes, LimitSource};
+    !matches!(
+        outcome,
+        Outcome::Unfinished | Outcome::Refused(LimitConnections | LimitHandshakes | LimitSource)
+    )
+}
+
+/// Whether anything had to be waited for from an upstream: asked for this evidence, or for another with which it waited.
+fn source_of(evidence: &Evidence) -> EvidenceSource {
+    let waited = |o: &Observation| matches!(o.source, AnswerSource::Upstream | AnswerSource::Joined);
+    if evidence.iter().any(waited) { EvidenceSource::Upstream } else { EvidenceSource::Cache }
+}
+
+/// The name of RFC 8446 section 6, `access_denied`; the number where there is none.
+fn alert_name(alert: AlertDescription) -> String {
+    let Some(camel) = alert.as_str() else { return u8::from(alert).to_string() };
+    let mut name = String::with_capacity(camel.len() + 4);
+    let mut before = '_';
+    for c in camel.chars() {
+        // `UnknownCA` is `unknown_ca`, not `unknown_c_a`.
+        if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+        before = c;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests;

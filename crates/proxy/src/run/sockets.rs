@@ -1,0 +1,122 @@
+//! Listening sockets: how they are made, and what is said when they cannot be.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections the kernel holds until they are accepted; it may cap this.
+const BACKLOG: i32 = 4096;
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the address was for: `listener api`, `metrics`.
+    pub purpose: String,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, purpose, error } = self;
+        write!(f, "{purpose}: cannot listen on {address}: {error}. ")?;
+        let port = address.port();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "Another process has this port (see `ss -ltnp 'sport = :{port}'`): stop it, or choose another address"
+                )
+            }
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "Ports below 1024 need a privilege: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or a higher port"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(
+                    f,
+                    "No interface of this machine has this address: correct it, or bind to 0.0.0.0 or [::]"
+                )
+            }
+            _ => write!(f, "Choose another address"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Makes a listening socket, not blocking. `[::]` takes IPv4 too, unless `alongside` has the IPv4 wildcard with the same port.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(super) fn listen(
+    address: SocketAddr,
+    purpose: &str,
+    alongside: &[SocketAddr],
+) -> Result<TcpListener, BindError> {
+    let bound = listen_raw(address, wants_v6_only(address, alongside));
+    bound.map_err(|error| BindError { address, purpose: purpose.to_owned(), error })
+}
+
+fn wants_v6_only(address: SocketAddr, alongside: &[SocketAddr]) -> bool {
+    let v4_wildcard = |other: &SocketAddr| {
+        matches!(other.ip(), IpAddr::V4(v4) if v4.is_unspecified()) && other.port() == address.port()
+    };
+    alongside.iter().any(v4_wildcard)
+}
+
+fn listen_raw(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Else a restart would have to wait until the last connections of the old process are forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_named_with_a_remedy() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), "listener api", &[]).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = listen(address, "listener api", &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!("listener api: cannot listen on {address}")), "{error}");
+        assert!(error.contains("Another process has this port"), "{error}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_named_with_a_remedy() {
+        let error = listen("192.0.2.1:0".parse().unwrap(), "metrics", &[]).unwrap_err().to_string();
+        assert!(error.contains("No interface of this machine"), "{error}");
+    }
+
+    #[test]
+    fn the_v6_wildcard_takes_v4_unless_v4_has_a_socket_of_its_own() {
+        let v6: SocketAddr = "[::]:0".parse().unwrap();
+        let both = listen(v6, "listener api", &[]).unwrap();
+        let port = both.local_addr().unwrap().port();
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let v4 = SocketAddr::new("0.0.0.0".parse().unwrap(), 8443);
+        assert!(wants_v6_only("[::]:8443".parse().unwrap(), &[v4]));
+        assert!(!wants_v6_only("[::]:8444".parse().unwrap(), &[v4]));
+    }
+}
