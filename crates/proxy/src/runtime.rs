@@ -171,7 +171,7 @@ pub struct EvidenceRequest {
     pub policy: Arc<PolicyRuntime>,
     /// The connection that it is for.
     pub connection: Connection,
-    /// When the evidence must stand: `dns.deadline` after the ClientHello, never later than the handshake's own deadline.
+    /// When the handshake will be given up. The policy's own `dns.deadline` is kept by the source.
     pub deadline: Instant,
 }
 
@@ -214,14 +214,17 @@ mod tests {
     fn a_route_with_server_names_takes_those_alone() {
         let names = &["a.example", "*.b.example"];
         assert!(takes(names, Some("A.example")) && takes(names, Some("x.b.example")));
-        for name in [None, Some("b.example"), Some("x.y.b.example"), Some("aa.example"), Some("x.a.example")] {
+        for name in [None, Some("b.example"), Some("x.y.b.example"), Some("aa.example"), Some("x.a.example")]
+        {
             assert!(!takes(names, name), "{name:?}");
         }
     }
 
     #[test]
     fn every_way_to_the_loopback_interface_is_known() {
-        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "0.0.0.0:1", "[::]:1"] {
+        for address in
+            ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "0.0.0.0:1", "[::]:1"]
+        {
             assert!(UpstreamAddress::Tcp(address.parse().unwrap()).is_loopback(), "{address}");
         }
         assert!(!UpstreamAddress::Tcp("10.20.0.5:8080".parse().unwrap()).is_loopback());

@@ -73,11 +73,7 @@ impl<S, F> Gate<S, F> {
 }
 
 impl<S: AsyncRead + Unpin, F: Future<Output = ()> + Unpin> AsyncRead for Gate<S, F> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let State::Armed(evidence) = &mut this.state {
             match Pin::new(evidence).poll(cx) {
@@ -137,7 +133,11 @@ mod tests {
     /// A record of a ServerHello, or what looks like one.
     const SERVER_HELLO: &[u8] = &[22, 3, 3, 0, 4, 2, 0, 0, 0];
 
-    fn gated() -> (Gate<tokio::io::DuplexStream, impl Future<Output = ()> + Unpin>, tokio::io::DuplexStream, oneshot::Sender<()>) {
+    fn gated() -> (
+        Gate<tokio::io::DuplexStream, impl Future<Output = ()> + Unpin>,
+        tokio::io::DuplexStream,
+        oneshot::Sender<()>,
+    ) {
         let (near, far) = tokio::io::duplex(1024);
         let (sender, receiver) = oneshot::channel::<()>();
         let evidence = Box::pin(async move { drop(receiver.await) });

@@ -86,7 +86,9 @@ pub(crate) struct Refused {
 
 /// Makes the handshake. The second value is a reason that Audit passed over.
 pub(crate) async fn handshake(
-    hello: Hello<TcpStream>, admitting: &Admitting<'_>, findings: &mut Findings,
+    hello: Hello<TcpStream>,
+    admitting: &Admitting<'_>,
+    findings: &mut Findings,
 ) -> Result<(Authorized, Option<Reason>), Refused> {
     let policy = match admitting.route {
         None => return Err(turn_away(hello, admitting, Reason::NoRoute).await),
@@ -117,7 +119,11 @@ pub(crate) async fn handshake(
     note(findings, &slot, admitting);
     match outcome {
         Err(_) => Err(Refused {
-            reason: Reason::HandshakeTimeout, alert: None, peer_alert: None, detail: None, stream: None,
+            reason: Reason::HandshakeTimeout,
+            alert: None,
+            peer_alert: None,
+            detail: None,
+            stream: None,
         }),
         Ok(Err((error, gate))) => Err(refused(&error, gate, &slot)),
         Ok(Ok(stream)) => authorize(stream, policy, &slot, findings),
@@ -126,9 +132,12 @@ pub(crate) async fn handshake(
 
 /// Starts to gather at once, and puts the evidence into the slot.
 fn gather(policy: &Arc<PolicyRuntime>, admitting: &Admitting<'_>, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
-    let wanted = Duration::from_millis(u64::from(policy.policy.deadline_ms));
-    let deadline = admitting.deadline.min(Instant::now() + wanted);
-    let request = EvidenceRequest { policy: Arc::clone(policy), connection: admitting.connection, deadline };
+    // The policy's `dns.deadline` is kept by who gathers, so that each question is told by itself what it missed.
+    let request = EvidenceRequest {
+        policy: Arc::clone(policy),
+        connection: admitting.connection,
+        deadline: admitting.deadline,
+    };
     let gathering = policy.evidence.gather(request);
     let (slot, observer) = (Arc::clone(slot), Arc::clone(admitting.observer));
     AbortOnDropHandle::new(tokio::spawn(async move {
@@ -188,7 +197,10 @@ fn refused(error: &io::Error, gate: Gate<TcpStream, Evidence>, slot: &Slot) -> R
 
 /// The one place where an [`Authorized`] is made.
 fn authorize(
-    mut stream: Stream, policy: &PolicyRuntime, slot: &Slot, findings: &mut Findings,
+    mut stream: Stream,
+    policy: &PolicyRuntime,
+    slot: &Slot,
+    findings: &mut Findings,
 ) -> Result<(Authorized, Option<Reason>), Refused> {
     let (gate, connection) = stream.get_mut();
     gate.handshake_is_over();
@@ -202,7 +214,13 @@ fn authorize(
     let decision = slot.decision.get().filter(|_| full && !slot.bad_signature.load(Ordering::Acquire));
     let Some(decision) = decision else {
         let detail = Some("the handshake ended without a decision".to_owned());
-        return Err(Refused { reason: Reason::HandshakeFailed, alert: None, peer_alert: None, detail, stream: None });
+        return Err(Refused {
+            reason: Reason::HandshakeFailed,
+            alert: None,
+            peer_alert: None,
+            detail,
+            stream: None,
+        });
     };
     let identity = decision.verdict.forwarded_identity(&policy.policy);
     Ok((Authorized { stream, identity }, decision.verdict.reason()))

@@ -46,24 +46,20 @@ struct Limited<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.left == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the ClientHello is too long")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the ClientHello is too long",
+            )));
         }
-        let mut part = buf.take(this.left);
-        let before = part.filled().len();
+        let room = this.left.min(buf.remaining());
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         std::task::ready!(Pin::new(&mut this.io).poll_read(cx, &mut part))?;
-        let read = part.filled().len() - before;
+        let read = part.filled().len();
         this.left -= read;
-        let filled = buf.filled().len() + read;
-        // The part is the same memory behind what was filled, so that what was initialised in it is initialised here.
-        buf.initialize_unfilled_to(read);
-        buf.set_filled(filled);
+        buf.advance(read);
         Poll::Ready(Ok(()))
     }
 }

@@ -101,7 +101,8 @@ impl RecordWatch {
             }
             // Two octets, level and description, are an alert in the clear; encrypted ones are longer.
             Some(&ALERT) if self.body_length() == 2 => {
-                self.alert = self.head.get(HEADER + 1).map(|description| AlertDescription::from(*description));
+                self.alert =
+                    self.head.get(HEADER + 1).map(|description| AlertDescription::from(*description));
             }
             _ => {}
         }
@@ -165,7 +166,8 @@ mod tests {
     #[test]
     fn alerts_and_data_are_not_answerable_and_an_alert_in_the_clear_is_seen() {
         for piece in 1..20 {
-            let watch = after(&[record(23, &[9; 300]), record(ALERT, &[2, 49]), record(20, &[1])].concat(), piece);
+            let watch =
+                after(&[record(23, &[9; 300]), record(ALERT, &[2, 49]), record(20, &[1])].concat(), piece);
             assert_eq!(watch.current(), Record::Other);
             assert_eq!(watch.alert(), Some(AlertDescription::AccessDenied));
             let encrypted = after(&record(ALERT, &[2; 26]), piece);

@@ -38,7 +38,10 @@ impl TlsTemplate {
     /// Settings with these certificates: the first that is valid for the server name that the peer asks for is shown, else the first.
     #[must_use]
     pub fn new(
-        provider: Arc<CryptoProvider>, certificates: Vec<Arc<CertifiedKey>>, min: MinVersion, alpn: Vec<Vec<u8>>,
+        provider: Arc<CryptoProvider>,
+        certificates: Vec<Arc<CertifiedKey>>,
+        min: MinVersion,
+        alpn: Vec<Vec<u8>>,
     ) -> Self {
         let facts = |key: &CertifiedKey| key.cert.first().and_then(|leaf| CertificateFacts::parse(leaf).ok());
         let certificates = certificates.into_iter().map(|key| (facts(&key), key)).collect();
@@ -50,11 +53,15 @@ impl TlsTemplate {
     }
 
     /// The configuration of one connection, with its own verifier.
-    pub(super) fn config(&self, verifier: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, rustls::Error> {
+    pub(super) fn config(
+        &self,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ServerConfig, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(self.versions)?
             .with_client_cert_verifier(verifier);
-        let mut config = builder.with_cert_resolver(Arc::clone(&self.certificates) as Arc<dyn ResolvesServerCert>);
+        let mut config =
+            builder.with_cert_resolver(Arc::clone(&self.certificates) as Arc<dyn ResolvesServerCert>);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
@@ -64,7 +71,8 @@ impl TlsTemplate {
 
     /// A configuration that answers every ClientHello with access_denied (49): it has no certificate to show.
     pub(super) fn refusing(&self) -> Result<ServerConfig, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_protocol_versions(self.versions)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(self.versions)?;
         Ok(builder.with_no_client_auth().with_cert_resolver(Arc::new(Certificates(Vec::new()))))
     }
 
@@ -85,7 +93,8 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| name.parse::<DnsName>().ok());
         let fits = |facts: &Option<CertificateFacts>| {
-            name.as_ref().is_some_and(|name| facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some()))
+            name.as_ref()
+                .is_some_and(|name| facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some()))
         };
         let found = self.0.iter().find(|(facts, _)| fits(facts)).or_else(|| self.0.first());
         found.map(|(_, key)| Arc::clone(key))

@@ -20,10 +20,16 @@ use revouch_validator::reason::Reason;
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::Verdict;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
+    SignatureScheme,
+};
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use super::PathCache;
@@ -96,18 +102,29 @@ impl PeerVerifier {
         Some(made)
     }
 
-    fn checked(&self, result: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+    fn checked(
+        &self,
+        result: Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
         result.inspect_err(|_| self.slot.bad_signature.store(true, Ordering::Release))
     }
 
     /// TLS 1.2 with the key of a leaf that path validation cannot read and DANE vouches for.
-    fn raw_key_tls12(&self, message: &[u8], spki: &[u8], signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn raw_key_tls12(
+        &self,
+        message: &[u8],
+        spki: &[u8],
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
         let spki = SubjectPublicKeyInfoDer::from(spki);
         let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad())?;
         let found = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
-        let (_, algorithms) = found.ok_or(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon))?;
-        let verifies = algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
+        let (_, algorithms) =
+            found.ok_or(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon))?;
+        let verifies = algorithms
+            .iter()
+            .any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
         if verifies { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad()) }
     }
 }
@@ -127,7 +144,10 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn verify_client_cert(
-        &self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime,
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let decision = self.decide(end_entity, intermediates, now.into());
         let verdict = Arc::clone(&decision.verdict);
@@ -145,7 +165,10 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn verify_tls12_signature(
-        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         self.checked(match raw_key(cert) {
             None => verify_tls12_signature(message, cert, dss, &self.algorithms),
@@ -154,11 +177,19 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn verify_tls13_signature(
-        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         self.checked(match raw_key(cert) {
             None => verify_tls13_signature(message, cert, dss, &self.algorithms),
-            Some(spki) => verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(spki), dss, &self.algorithms),
+            Some(spki) => verify_tls13_signature_with_raw_key(
+                message,
+                &SubjectPublicKeyInfoDer::from(spki),
+                dss,
+                &self.algorithms,
+            ),
         })
     }
 
