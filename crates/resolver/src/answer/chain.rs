@@ -20,6 +20,8 @@ pub(crate) struct Walk<'m> {
     message: &'m Message,
     now: Timestamp,
     links: Vec<Link>,
+    /// One of the links was made from a wildcard.
+    expanded: bool,
     claims: Vec<Claim>,
     tally: Tally,
 }
@@ -32,7 +34,16 @@ struct Judged {
 
 impl<'m> Walk<'m> {
     pub(crate) fn new(trust: Trust, rr_type: RecordType, message: &'m Message, now: Timestamp) -> Self {
-        Self { trust, rr_type, message, now, links: Vec::new(), claims: Vec::new(), tally: Tally::default() }
+        Self {
+            trust,
+            rr_type,
+            message,
+            now,
+            links: Vec::new(),
+            expanded: false,
+            claims: Vec::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Walks from `start`.
@@ -57,7 +68,8 @@ impl<'m> Walk<'m> {
         }
         self.tally.count_ttl(set.ttl());
         let records = set.records.iter().map(|r| r.data.clone()).collect();
-        Ok(self.finish(End::Records(records), judged.state, judged.wildcard))
+        let wildcard = judged.wildcard || self.expanded;
+        Ok(self.finish(End::Records(records), judged.state, wildcard))
     }
 
     /// Follows the CNAME at `name`, if there is one.
@@ -86,7 +98,8 @@ impl<'m> Walk<'m> {
 
     /// The state of a CNAME: its own, or that of the DNAME from which it was made (RFC 6672 section 5.3.1).
     fn link_state(&mut self, set: &RrSet<'m>, target: &Name) -> Result<State, Bogus> {
-        let own = self.judge(set)?.state;
+        let Judged { state: own, wildcard } = self.judge(set)?;
+        self.expanded |= wildcard;
         if own != State::Unproven {
             return Ok(own);
         }

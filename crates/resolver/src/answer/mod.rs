@@ -95,7 +95,7 @@ pub struct Evaluated {
     pub end: End,
     /// The state of the end, or of its denial.
     pub state: State,
-    /// The records at the end were made from a wildcard.
+    /// The records at the end, or an alias that led to them, were made from a wildcard.
     pub wildcard: bool,
     /// What must be proven for every part that is [`State::Unproven`].
     pub claims: Vec<Claim>,

@@ -22,7 +22,7 @@ use revouch_validator::decide::{Case, decide};
 use revouch_validator::evidence::{AnswerSource, Evidence, Observation};
 use revouch_validator::name::DnsName;
 use revouch_validator::plan;
-use revouch_validator::policy::{Policy, PolicyDraft};
+use revouch_validator::policy::{Policy, PolicyDraft, SourcePort};
 use revouch_validator::reason::Reason;
 use revouch_validator::rr::RrType;
 use revouch_validator::timestamp::Timestamp;
@@ -257,6 +257,23 @@ async fn a_peer_without_ptr_is_refused_and_not_asked_for_again() {
     assert_eq!(ptr.outcome.as_result().unwrap().negative, Some(Negative::NxDomain));
     assert_eq!(ptr.source, AnswerSource::Cache);
     assert_eq!(scene.lab.queries().count("9.1.0.127.in-addr.arpa", "PTR"), 1);
+}
+
+#[tokio::test]
+async fn r15_an_alias_made_from_a_wildcard_names_no_port() {
+    let (universe, gateway) = gateway(Signing::Nsec);
+    let required = policy(|draft| draft.source_port = SourcePort::Require);
+    let aliased = universe.record("*._tcp.gw.peer.test", "CNAME tlsa.peer.test");
+    let aliased = aliased.record("tlsa.peer.test", &format!("TLSA {}", gateway.tlsa(3, 1, 1).unwrap()));
+    let scene = Scene::new(aliased).await;
+    let evidence = scene.gather(&required, "127.0.1.1").await;
+    let tlsa = seen(&evidence, "_40000._tcp.gw.peer.test", RrType::TLSA).outcome.as_result().unwrap();
+    assert_eq!((tlsa.records.len(), tlsa.wildcard), (1, true));
+    let verdict = scene.judge(&required, "127.0.1.1", &gateway).await;
+    assert_eq!(verdict.reason(), Some(Reason::SourcePortUnlisted));
+    let named = |now: UniverseBuilder| now.record("_40000._tcp.gw.peer.test", "SRV 0 0 40000 gw.peer.test");
+    let (universe, gateway) = self::gateway(Signing::Nsec);
+    assert!(Scene::new(named(universe)).await.judge(&required, "127.0.1.1", &gateway).await.is_accepted());
 }
 
 #[tokio::test]
