@@ -101,7 +101,7 @@ impl<'e> View<'e> {
             }
         };
         if self.policy.tlsa != TlsaMode::Ignore {
-            note(self.each_tlsa(base, &mut |_, _, _| false));
+            note(self.each_tlsa(base, &mut |_, _, _| false).map(drop));
         }
         note(self.source_port_check(base).map(drop));
         open.sort();
@@ -121,7 +121,7 @@ impl<'e> View<'e> {
         if self.policy.tlsa == TlsaMode::Ignore {
             return Ok(set);
         }
-        self.each_tlsa(base, &mut |spot, seen, status| {
+        let ports = self.each_tlsa(base, &mut |spot, seen, status| {
             set.weakest = set.weakest.min(status);
             let records: Vec<Tlsa> = seen.answer.records.iter().filter_map(tlsa).cloned().collect();
             if records.is_empty() {
@@ -136,6 +136,7 @@ impl<'e> View<'e> {
             (set.owner, set.usable, set.secure) = (Some(spot.owner.clone()), found, secure);
             true
         })?;
+        set.weakest = set.weakest.min(ports);
         Ok(set)
     }
 
@@ -173,15 +174,16 @@ impl<'e> View<'e> {
         if open.is_empty() { Ok(check) } else { Err(Stop::Open(open)) }
     }
 
-    /// Calls `take` with each TLSA answer in the order of R15 until it returns true.
+    /// Calls `take` with each TLSA answer in the order of R15 until it returns true. Gives the least state of the SRV and SVCB
+    /// answers that told the ports, or that there are none (R10).
     ///
     /// Questions that are open behind the first open one are collected too, so that they are asked side by side.
     fn each_tlsa(
         &self,
         base: &Base<'_>,
         take: &mut dyn FnMut(&Spot, Seen<'e>, DnssecStatus) -> bool,
-    ) -> Result<(), Stop<'e>> {
-        let (spots, mut open) = self.tlsa_spots(base)?;
+    ) -> Result<DnssecStatus, Stop<'e>> {
+        let (spots, mut open, weakest) = self.tlsa_spots(base)?;
         for spot in &spots {
             match self.ask(&spot.owner, RrType::TLSA) {
                 None => open.push(Question::new(spot.owner.clone(), RrType::TLSA)),
@@ -196,22 +198,24 @@ impl<'e> View<'e> {
                 Some(Ok(seen)) => {
                     let ignored = spot.exact && seen.answer.wildcard;
                     if !ignored && take(spot, seen, seen.status.min(spot.cap)) {
-                        return Ok(());
+                        return Ok(weakest);
                     }
                 }
             }
         }
-        if open.is_empty() { Ok(()) } else { Err(Stop::Open(open)) }
+        if open.is_empty() { Ok(weakest) } else { Err(Stop::Open(open)) }
     }
 
-    /// The owner names of TLSA records in the order of R15, and the questions that must be answered to know them all.
-    fn tlsa_spots(&self, base: &Base<'_>) -> Result<(Vec<Spot>, Vec<Question>), Stop<'e>> {
-        let (mut spots, mut open) = (Vec::new(), Vec::new());
+    /// The owner names of TLSA records in the order of R15, the questions that must be answered to know them all, and the least
+    /// state of those that were.
+    fn tlsa_spots(&self, base: &Base<'_>) -> Result<(Vec<Spot>, Vec<Question>, DnssecStatus), Stop<'e>> {
+        let (mut spots, mut open, mut weakest) = (Vec::new(), Vec::new(), DnssecStatus::Secure);
         for service in &self.policy.services {
             let mut ports: Vec<(bool, u16, u16, DnssecStatus)> = Vec::new();
             for rr_type in [RrType::SRV, RrType::SVCB] {
                 let first = self.first(&base.spots(|name| service.owner(name)), rr_type);
                 let Some(first) = collect_open(first, &mut open)? else { continue };
+                weakest = weakest.min(first.weakest);
                 if let Some((seen, status)) = first.found {
                     let own = |port| self.looks_at_source_port() && port == self.connection.source_port;
                     ports.extend(
@@ -237,7 +241,7 @@ impl<'e> View<'e> {
         for &port in self.ports().iter() {
             spots.extend(base.spots(|name| name.port_owner(port).ok()));
         }
-        Ok((spots, open))
+        Ok((spots, open, weakest))
     }
 
     /// The first spot with records of a type.

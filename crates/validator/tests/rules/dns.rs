@@ -142,6 +142,27 @@ fn r10_required_counts_every_answer_the_negative_ones_and_the_ptr_included() {
 }
 
 #[test]
+fn r10_required_counts_the_answers_of_services_and_their_absence() {
+    let service = "_xmpps-server._tcp.gw1.example.test";
+    let policy = policy(|draft| {
+        draft.dnssec = Dnssec::Required;
+        draft.services = vec!["_xmpps-server._tcp".parse().unwrap()];
+    });
+    assert!(judge(&policy, &gw1(), &secure()).is_accepted());
+    for rr_type in [RrType::SRV, RrType::SVCB] {
+        let mut absent = secure();
+        absent.change(service, rr_type, |answer| answer.status = DnssecStatus::Insecure);
+        assert_eq!(told(&judge(&policy, &gw1(), &absent)), "refused dnssec_required", "{rr_type}");
+    }
+    let elsewhere = secure().srv(service, &[(10, 5270, "gw2.example.test")]).status(
+        service,
+        RrType::SRV,
+        DnssecStatus::Insecure,
+    );
+    assert_eq!(told(&judge(&policy, &gw1(), &elsewhere)), "refused dnssec_required");
+}
+
+#[test]
 fn r10_required_holds_for_addresses() {
     let chain = || server(&[]).ip("192.0.2.1").chain();
     assert!(judge(&required(), &chain(), &secure().ptr(&[])).is_accepted());
