@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::answer::{DnsFailure, DnssecStatus};
 use crate::exemption::ExemptBy;
 use crate::name::DnsName;
-use crate::policy::{Confirm, Multicast};
+use crate::policy::{Confirm, Multicast, NamePattern};
 use crate::rr::{RecordData, RrType};
 use crate::view::{Seen, View};
 
@@ -40,7 +40,7 @@ impl ConfirmedName {
     }
 }
 
-/// Why a name of a PTR answer cannot be a peer's name.
+/// Why a name of a PTR answer, or one that the policy lists, cannot be a peer's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
     /// Root, a single label, a numeric last label, a wildcard, or not letters, digits and hyphens. (Over 253 octets no
@@ -93,9 +93,15 @@ impl<'e> View<'e> {
     /// The names to try, as far as they are known.
     pub(crate) fn names(&self) -> Names<'e> {
         if self.policy.confirm != Confirm::ReverseDns {
-            let candidates =
-                self.policy.names.iter().flatten().filter_map(|pattern| pattern.exact().cloned()).collect();
-            return Names { ptr: Ptr::NotAsked, candidates, unlisted: vec![], unusable: vec![] };
+            let mut names =
+                Names { ptr: Ptr::NotAsked, candidates: vec![], unlisted: vec![], unusable: vec![] };
+            for name in self.policy.names.iter().flatten().filter_map(NamePattern::exact) {
+                match self.usable(name) {
+                    Ok(()) => names.candidates.push(name.clone()),
+                    Err(why) => names.unusable.push((name.clone(), why)),
+                }
+            }
+            return names;
         }
         let mut names = Names { ptr: Ptr::Open, candidates: vec![], unlisted: vec![], unusable: vec![] };
         names.ptr = match self.ask(&DnsName::reverse(self.connection.source()), RrType::PTR) {

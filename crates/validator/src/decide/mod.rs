@@ -319,7 +319,7 @@ impl<'a> Decision<'a, '_> {
     /// The PTR answer: failed, absent, or without a name that can be used. R3 may still stand after the latter two.
     fn check_ptr(&mut self, names: &Names<'_>) -> Result<Option<Refusal>, Reason> {
         match &names.ptr {
-            Ptr::NotAsked => Ok(None),
+            Ptr::NotAsked => Ok(self.list_unusable(names)),
             Ptr::Open => {
                 self.log.check("R2", "ptr", CheckOutcome::Fail, "not answered");
                 Err(Reason::EvidenceMissing)
@@ -341,12 +341,7 @@ impl<'a> Decision<'a, '_> {
             Ptr::Answered(seen) => {
                 let count = seen.answer.records.len();
                 self.log.check("R2", "ptr", CheckOutcome::Pass, format!("{count} names ({})", seen.status));
-                let mut refusal = None;
-                if !names.unusable.is_empty() {
-                    let shown = names.unusable.iter().map(|(name, why)| format!("{name} ({why})"));
-                    self.log.list("R2", "usable", shown);
-                    refusal = Some((Stage::Usable, Reason::NameUnusable));
-                }
+                let mut refusal = self.list_unusable(names);
                 if !names.unlisted.is_empty() {
                     self.log.list("R2", "listed", names.unlisted.iter().map(ToString::to_string));
                     keep_furthest(&mut refusal, (Stage::Listed, Reason::NameNotListed));
@@ -354,6 +349,14 @@ impl<'a> Decision<'a, '_> {
                 Ok(refusal)
             }
         }
+    }
+
+    fn list_unusable(&mut self, names: &Names<'_>) -> Option<Refusal> {
+        if names.unusable.is_empty() {
+            return None;
+        }
+        self.log.list("R2", "usable", names.unusable.iter().map(|(name, why)| format!("{name} ({why})")));
+        Some((Stage::Usable, Reason::NameUnusable))
     }
 
     fn confirm(

@@ -252,6 +252,28 @@ fn forward_confirms_exactly_the_listed_names_without_a_ptr() {
 }
 
 #[test]
+fn r13_a_listed_name_must_be_usable_too_however_it_is_confirmed() {
+    for confirm in [Confirm::Forward, Confirm::None] {
+        for bad in ["peer.onion", "peer.localhost", "printer.local", "host.123", "1.2.0.192.in-addr.arpa"] {
+            let listed = |draft: &mut revouch_validator::policy::PolicyDraft| {
+                (draft.confirm, draft.names) = (confirm, Some(vec![bad.parse().unwrap()]));
+            };
+            let dns = unsigned().a(bad, &["192.0.2.1"]);
+            let chain = server(&[bad]).chain();
+            assert_eq!(told(&judge(&policy(listed), &chain, &dns)), "refused name_unusable", "{bad}");
+            assert!(dns.gather(&policy(listed), &connection()).1.is_empty());
+        }
+        let exempt = policy(|draft| {
+            (draft.confirm, draft.names) = (confirm, Some(vec!["peer.onion".parse().unwrap()]));
+            draft.exemptions.listed =
+                vec![revouch_validator::exemption::ExemptZone { zone: name("onion"), not_after: None }];
+        });
+        let dns = unsigned().a("peer.onion", &["192.0.2.1"]);
+        assert_eq!(told(&judge(&exempt, &server(&["peer.onion"]).chain(), &dns)), "accepted peer.onion");
+    }
+}
+
+#[test]
 fn confirm_none_takes_the_name_without_the_address_but_not_a_failed_answer() {
     let policy = policy(|draft| {
         draft.confirm = Confirm::None;
