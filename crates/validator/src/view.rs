@@ -35,13 +35,29 @@ impl<'e> View<'e> {
     /// - An answer for an exempt name is at most `Exempt` (R13: it counts as unsigned), and `Exempt` without an exemption of
     ///   this policy is `Insecure`.
     /// - An answer whose signatures do not hold at `now` is bogus (R9), whatever it was when it was recorded.
+    /// - An alias from a name that is not exempt to one that is fails (`dns.md` section 2.10), as the exemptions of this policy may
+    ///   not be those under which the answer was recorded.
     pub(crate) fn ask(&self, name: &DnsName, rr_type: RrType) -> Option<Asked<'e>> {
         Some(match self.evidence.outcome(name, rr_type)? {
             Err(failure) => Err(Cow::Borrowed(failure)),
             Ok(answer) if answer.signatures.is_some_and(|window| !window.contains(self.now)) => Err(
                 Cow::Owned(DnsFailure::Bogus("a signature does not hold at the time of the decision".into())),
             ),
+            Ok(answer) if self.leads_into_exempt_zone(name, answer) => {
+                Err(Cow::Owned(DnsFailure::IntoExemptZone))
+            }
             Ok(answer) => Ok(Seen { answer, status: self.status(name, answer) }),
+        })
+    }
+
+    fn leads_into_exempt_zone(&self, name: &DnsName, answer: &Answer) -> bool {
+        let exempt = |name| self.policy.exemptions.exempts(name, self.now).is_some();
+        let mut before = answer.chain.is_empty() || exempt(name);
+        answer.chain.iter().any(|link| {
+            let here = exempt(&link.target);
+            let enters = here && !before;
+            before = here;
+            enters
         })
     }
 

@@ -1,6 +1,6 @@
 //! What the DNS's states mean: R7, R9, R10, R12, R13.
 
-use revouch_validator::answer::{DnsFailure, DnssecStatus};
+use revouch_validator::answer::{ChainLink, DnsFailure, DnssecStatus};
 use revouch_validator::exemption::ExemptZone;
 use revouch_validator::plan::Pool;
 use revouch_validator::policy::{Dnssec, Multicast, Policy, Reporting, TlsaMode};
@@ -215,6 +215,33 @@ fn r13_records_from_an_exempt_zone_count_as_unsigned() {
     // Even if they were recorded as secure.
     let policy = exempting("example.test", Dnssec::Opportunistic);
     assert_eq!(told(&judge(&policy, &chain, &pinned)), "refused unknown_issuer");
+}
+
+#[test]
+fn r13_an_alias_into_a_zone_that_this_policy_exempts_fails() {
+    let aliased = |target: &str| {
+        let mut dns = secure();
+        dns.change("gw1.example.test", RrType::A, |answer| {
+            answer.chain = vec![ChainLink {
+                owner: name("gw1.example.test"),
+                target: name(target),
+                status: DnssecStatus::Secure,
+            }];
+        });
+        dns
+    };
+    assert!(judge(&open(), &gw1(), &aliased("gw1.corp.test")).is_accepted());
+    // Recorded as secure, under other exemptions.
+    let exempt = exempting("corp.test", Dnssec::Opportunistic);
+    assert_eq!(told(&judge(&exempt, &gw1(), &aliased("gw1.corp.test"))), "refused dns_into_exempt_zone");
+    for target in ["x.localhost", "printer.local"] {
+        assert_eq!(told(&judge(&open(), &gw1(), &aliased(target))), "refused dns_into_exempt_zone");
+    }
+    // Inside an exempt zone, and out of one, it may lead.
+    let inside = exempting("test", Dnssec::Opportunistic);
+    assert!(judge(&inside, &gw1(), &aliased("gw1.corp.test")).is_accepted());
+    let out = exempting("example.test", Dnssec::Opportunistic);
+    assert!(judge(&out, &gw1(), &aliased("gw1.corp.test")).is_accepted());
 }
 
 #[test]
