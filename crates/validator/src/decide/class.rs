@@ -54,6 +54,10 @@ fn by_eku(policy: &Policy, facts: &CertificateFacts) -> Result<Class, Reason> {
             BothEku::AsClientAuth => client(),
         },
         EkuSet::Absent => server(Purpose::Server, unmarked(policy.absent, Reason::EkuAbsent)),
+        // R1: clientAuth without serverAuth is never DANE's to vouch for, whatever stands beside it.
+        EkuSet::Present { any: true, client_auth: true, .. } if policy.any == UnmarkedEku::Reject => {
+            Err(Reason::EkuAny)
+        }
         EkuSet::Present { any: true, .. } => {
             server(Purpose::ServerOrAny, unmarked(policy.any, Reason::EkuAny))
         }

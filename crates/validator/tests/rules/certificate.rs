@@ -165,6 +165,28 @@ fn absent_any_and_other_ekus_are_named_policy() {
 }
 
 #[test]
+fn r1_any_beside_client_auth_is_not_waived_by_dane() {
+    let chain = server(GW1).eku(&[Eku::ClientAuth, Eku::Any]).chain();
+    let dns = secure().tlsa("_5269._tcp.gw1.example.test", &[tlsa_of(&chain, 3, 1, 1)]);
+    assert_eq!(told(&judge(&open(), &chain, &dns)), "refused eku_any");
+}
+
+#[test]
+fn r5_any_beside_both_ekus_needs_its_own_acceptance() {
+    let chain = || server(GW1).eku(&[Eku::ServerAuth, Eku::ClientAuth, Eku::Any]).by(&PEOPLE).chain();
+    let as_client = |any| {
+        policy(|draft| {
+            with_clients(Subjects::Device)(draft);
+            (draft.both, draft.any) = (BothEku::AsClientAuth, any);
+        })
+    };
+    assert_eq!(told(&judge(&as_client(UnmarkedEku::Reject), &chain(), &secure())), "refused eku_any");
+    assert!(judge(&as_client(UnmarkedEku::AsServerAuth), &chain(), &secure()).is_accepted());
+    let as_server = policy(|draft| draft.both = BothEku::AsServerAuth);
+    assert_eq!(told(&judge(&as_server, &chain(), &secure())), "refused eku_any");
+}
+
+#[test]
 fn r6_a_device_name_beside_another_type_is_invalid() {
     for leaf in [server(GW1).email("a@example.test"), server(&[]).ip("192.0.2.1").email("a@example.test")] {
         assert_eq!(told(&judge(&open(), &leaf.chain(), &secure())), "refused names_mixed");
