@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub trust: Vec<TrustSummary>,
     /// What is unwise.
     pub warnings: Vec<Warning>,
+    /// The resolver, if it is another than that of the snapshot before.
+    pub(crate) new_resolver: Option<Resolver>,
     /// Whom to ask in advance.
     pub(crate) forward: Vec<Forward>,
 }

@@ -29,8 +29,10 @@ use rustls::crypto::CryptoProvider;
 use self::files::Files;
 use self::identity::{Identity, IdentityError};
 use self::policies::Policies;
-pub use self::resolver::ResolverError;
-use self::resolver::Sources;
+pub use self::policies::load as load_trust;
+use self::resolver::{Built, Sources};
+pub(crate) use self::resolver::probe;
+pub use self::resolver::{ResolverError, builder as resolver_builder};
 use self::trust::TrustError;
 use crate::logging::now;
 use crate::metrics::Metrics;
@@ -118,7 +120,7 @@ impl Loader {
         let Compiled { config, warnings } = compiled;
         let observer = Arc::new(DnsCounter::new(self.metrics.clone()));
         let resolver = resolver::build(&config, &mut self.files, observer, self.resolver.as_ref());
-        let (sources, resolver) = resolver.map_err(LoadError::Resolver)?;
+        let Built { sources, resolver, is_new } = resolver.map_err(LoadError::Resolver)?;
         let mut building = Building {
             loader: self,
             resolver: &resolver,
@@ -143,9 +145,10 @@ impl Loader {
         let Building { policies, mut warnings, now, .. } = building;
         let trust = policies.into_summaries();
         warnings.extend(trust.iter().filter_map(|summary| stale_crl(summary, now)));
+        let new_resolver = is_new.then(|| resolver.clone());
         self.resolver = Some((sources, resolver));
         self.limiters = limiters;
-        Ok(Snapshot { generation, config, listeners, certificates, trust, warnings, forward })
+        Ok(Snapshot { generation, config, listeners, certificates, trust, warnings, new_resolver, forward })
     }
 
     /// The files that the last load read, or tried to, and their digests.

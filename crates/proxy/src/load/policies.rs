@@ -83,7 +83,11 @@ impl OfListener<'_> {
     }
 }
 
-fn load(policy: &CompiledPolicy, files: &mut Files) -> Result<(TrustStore, TrustSummary), TrustError> {
+/// Loads whom a policy trusts.
+///
+/// # Errors
+/// A file that it names cannot be used.
+pub fn load(policy: &CompiledPolicy, files: &mut Files) -> Result<(TrustStore, TrustSummary), TrustError> {
     let public = match policy.trust.public {
         PublicTrust::Bundled => PublicRoots::Bundled,
         PublicTrust::Platform => PublicRoots::Platform,

@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use revouch_api::config::{Config, DnsProtocol, DnsServer, OverrideConfig, ResolverConfig, Validation};
 use revouch_resolver::anchors::{AnchorError, Anchors};
 use revouch_resolver::mdns::Multicast;
-use revouch_resolver::upstream::{Protocol, Server};
-use revouch_resolver::{BuildError, Limiter, Observer, Override, Resolver, ValidationMode};
+use revouch_resolver::upstream::{Protocol, Server, UpstreamError};
+use revouch_resolver::{BuildError, Builder, Limiter, Observer, Override, Resolver, ValidationMode};
 use revouch_validator::cert::Fingerprint;
 use revouch_validator::evidence::Evidence;
 use revouch_validator::name::DnsName;
@@ -18,9 +19,12 @@ use rustls::RootCertStore;
 
 use super::files::{FileError, Files};
 use crate::runtime::{EvidenceRequest, EvidenceSource, Gathering};
+use crate::snapshot::Snapshot;
 
 /// Where the system's servers are named.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// How long the first question may take.
+const PROBE: Duration = Duration::from_secs(2);
 /// The largest file of trust anchors, in bytes.
 const MAX_ANCHOR_FILE: u64 = 1024 * 1024;
 
@@ -35,6 +39,8 @@ pub enum ResolverError {
     Multicast(io::Error),
     /// The servers cannot be used.
     Build(BuildError),
+    /// The servers of this group are to validate, and do not.
+    Probe(String, UpstreamError),
 }
 
 /// Everything that a resolver is made from: equal sources make resolvers that are as good as one another, so that a reload can keep the
@@ -45,6 +51,13 @@ pub(super) struct Sources {
     multicast: bool,
     anchors: Option<Fingerprint>,
     resolv_conf: Option<Fingerprint>,
+}
+
+/// A resolver, and what it was made from.
+pub(super) struct Built {
+    pub(super) sources: Sources,
+    pub(super) resolver: Resolver,
+    pub(super) is_new: bool,
 }
 
 /// Asks for the connections of one listener.
@@ -65,13 +78,13 @@ impl EvidenceSource for Dns {
     }
 }
 
-/// A resolver for `config`: `kept`, if it was made from the same. Must be called on a runtime.
+/// A resolver for `config`: `kept`, if it was made from the same, else a new one. Must be called on a runtime.
 pub(super) fn build(
     config: &Config,
     files: &mut Files,
     observer: Arc<dyn Observer>,
     kept: Option<&(Sources, Resolver)>,
-) -> Result<(Sources, Resolver), ResolverError> {
+) -> Result<Built, ResolverError> {
     let anchor_file = config.resolver.trust_anchor_file.as_deref();
     let anchors = anchor_file.map(|path| read_anchors(files, path)).transpose()?;
     let takes_all = config.resolver.overrides.iter().any(|o| o.zones.iter().any(DnsName::is_root));
@@ -89,22 +102,67 @@ pub(super) fn build(
         resolv_conf: files.digest(Path::new(RESOLV_CONF)),
     };
     if let Some((_, resolver)) = kept.filter(|(made_from, _)| *made_from == sources) {
-        return Ok((sources, resolver.clone()));
+        return Ok(Built { sources, resolver: resolver.clone(), is_new: false });
     }
-    let mut builder = Resolver::builder()
-        .observer(observer)
-        .resolv_conf(RESOLV_CONF)
-        .tls_roots(tls_roots(&config.resolver));
+    let builder = prepare(&config.resolver, sources.multicast, anchors)?.observer(observer);
+    Ok(Built { sources, resolver: builder.build().map_err(ResolverError::Build)?, is_new: true })
+}
+
+/// A builder with all that a configuration says of the resolver, for whoever decides by hand with the same settings. `multicast`:
+/// whether a policy allows multicast DNS.
+///
+/// # Errors
+/// The trust anchors cannot be read, or multicast DNS cannot be spoken.
+pub fn builder(
+    config: &ResolverConfig,
+    multicast: bool,
+    files: &mut Files,
+) -> Result<Builder, ResolverError> {
+    let anchors = config.trust_anchor_file.as_deref().map(|path| read_anchors(files, path)).transpose()?;
+    prepare(config, multicast, anchors)
+}
+
+fn prepare(
+    config: &ResolverConfig,
+    multicast: bool,
+    anchors: Option<Anchors>,
+) -> Result<Builder, ResolverError> {
+    let mut builder = Resolver::builder().resolv_conf(RESOLV_CONF).tls_roots(tls_roots(config));
     if let Some(anchors) = anchors {
         builder = builder.anchors(anchors);
     }
-    if sources.multicast {
+    if multicast {
         builder = builder.multicast(Multicast::new(None).map_err(ResolverError::Multicast)?);
     }
-    for each in &config.resolver.overrides {
+    for each in &config.overrides {
         builder = builder.add_override(compiled(each));
     }
-    Ok((sources, builder.build().map_err(ResolverError::Build)?))
+    Ok(builder)
+}
+
+/// Asks the servers of a new resolver a first question. Servers that are to validate (`TrustAd`) must show that they do, which is waited
+/// for; servers that do not answer are told of, for they may come back: until then peers that need them are refused.
+///
+/// # Errors
+/// `TrustAd` servers answer, and do not validate.
+pub(crate) async fn probe(snapshot: &Snapshot) -> Result<(), ResolverError> {
+    let Some(resolver) = snapshot.new_resolver.clone() else { return Ok(()) };
+    let overrides = &snapshot.config.resolver.overrides;
+    if !overrides.iter().any(|each| each.validation == Validation::TrustAd) {
+        tokio::spawn(async move { resolver.probe(PROBE).await.iter().for_each(tell_silent) });
+        return Ok(());
+    }
+    for failed in resolver.probe(PROBE).await {
+        match failed {
+            (group, error @ UpstreamError::NoAdBit) => return Err(ResolverError::Probe(group, error)),
+            silent => tell_silent(&silent),
+        }
+    }
+    Ok(())
+}
+
+fn tell_silent((group, error): &(String, UpstreamError)) {
+    tracing::warn!(group, %error, "DNS servers do not work: peers that need them are refused until they do");
 }
 
 fn read_anchors(files: &mut Files, path: &Path) -> Result<Anchors, ResolverError> {
@@ -156,6 +214,7 @@ impl fmt::Display for ResolverError {
                 write!(f, "dns.multicast: Allow: multicast DNS cannot be used: {error}")
             }
             Self::Build(error) => error.fmt(f),
+            Self::Probe(group, error) => write!(f, "DNS servers of \"{group}\": {error}"),
         }
     }
 }
@@ -167,6 +226,7 @@ impl std::error::Error for ResolverError {
             Self::Anchors(_, error) => Some(error),
             Self::Multicast(error) => Some(error),
             Self::Build(error) => Some(error),
+            Self::Probe(_, error) => Some(error),
         }
     }
 }

@@ -188,10 +188,8 @@ impl Prepared {
     pub fn start(self, diagnostics: Diagnostics, role: Role) -> Result<Running, StartError> {
         let Self { loader, snapshot, registry, metrics, runtime } = self;
         let (commands, receiver) = mpsc::channel(1);
-        let supervisor = {
-            let _inside = runtime.enter();
-            Supervisor::start(loader, snapshot, registry, metrics, diagnostics, role)?
-        };
+        let starting = Supervisor::start(loader, snapshot, registry, metrics, diagnostics, role);
+        let supervisor = runtime.block_on(Box::pin(starting))?;
         let (addresses, metrics_address) = (supervisor.addresses(), supervisor.metrics_address());
         let body = move || {
             let remains = runtime.block_on(supervisor.run(receiver));

@@ -18,7 +18,7 @@ use super::sockets::BindError;
 use super::{Diagnostics, Ended, Role, StartError, descriptors};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Phase, Readiness};
-use crate::load::{LoadError, Loader};
+use crate::load::{LoadError, Loader, probe};
 use crate::logging::{Level, now};
 use crate::metrics::Metrics;
 use crate::observe::Telemetry;
@@ -65,8 +65,8 @@ pub(super) struct Remains {
 }
 
 impl Supervisor {
-    /// Binds and serves. Must be called on a runtime.
-    pub(super) fn start(
+    /// Binds and serves.
+    pub(super) async fn start(
         mut loader: Loader,
         snapshot: Snapshot,
         registry: Registry,
@@ -83,6 +83,7 @@ impl Supervisor {
         };
         let readiness = Readiness::default();
         let admin = start_admin(snapshot.process().metrics, registry, &readiness)?;
+        probe(&snapshot).await.map_err(|error| StartError::Load(LoadError::Resolver(error)))?;
         let mut sockets = Sockets::new();
         let change = sockets.prepare(wanted(&snapshot)).map_err(StartError::Bind)?;
         let Diagnostics { lines, writer, level } = diagnostics;
@@ -174,6 +175,7 @@ impl Supervisor {
 
     /// Puts a snapshot in force; what can fail comes first.
     async fn replace(&mut self, snapshot: Snapshot) -> Result<u64, String> {
+        probe(&snapshot).await.map_err(|error| error.to_string())?;
         let change = self.sockets.prepare(wanted(&snapshot)).map_err(|error| error.to_string())?;
         let redirected = self.output.reopen(snapshot.process().log_file.clone(), &self.metrics).await;
         if let Some(lines) = redirected.map_err(|error| error.to_string())? {

@@ -43,6 +43,7 @@ fn a_connection_that_does_not_end_is_cut_when_the_drain_is_over() {
     let _ = peer.read_to_end(&mut rest);
     assert!(rest.is_empty());
     proxy.wait_for("drain is over");
+    proxy.wait_for("\"close\":\"drained\"");
 }
 
 #[test]
