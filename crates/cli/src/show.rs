@@ -1,0 +1,124 @@
+//! Printing for people: marks, colours on a terminal only, a verdict as a tree. And JSON for programs.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use revouch_validator::verdict::{CheckOutcome, Verdict};
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    colour: bool,
+}
+
+/// The colours that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    Green,
+    Red,
+    Yellow,
+    Dim,
+    Bold,
+}
+
+impl Style {
+    /// Colours if standard output is a terminal and `NO_COLOR` is not set.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "https://no-color.org is the reader's wish, not a setting of the program"
+    )]
+    pub(crate) fn of_stdout() -> Self {
+        Self { colour: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    /// Never any.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self { colour: false }
+    }
+
+    pub(crate) fn paint(self, colour: Colour, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match colour {
+            Colour::Green => "32",
+            Colour::Red => "31",
+            Colour::Yellow => "33",
+            Colour::Dim => "2",
+            Colour::Bold => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// The first line of a result.
+    pub(crate) fn headline(self, yes: bool, text: &str) -> String {
+        let colour = if yes { Colour::Green } else { Colour::Red };
+        self.paint(colour, text)
+    }
+}
+
+/// Writes text to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // The reader has seen enough: `revouch ... | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::new(format!("standard output: {error}"))),
+    }
+}
+
+/// Writes a value as JSON, indented.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(format!("cannot be written as JSON: {error}")))?;
+    print(&text)
+}
+
+/// Writes a value as JSON on one line.
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::new(format!("cannot be written as JSON: {error}")))?;
+    print(&text)
+}
+
+/// A verdict as a headline and a tree of checks, those of a candidate below it.
+pub(crate) fn verdict(verdict: &Verdict, style: Style) -> String {
+    let mut out = match (verdict.accepted(), verdict.reason()) {
+        (Some(accepted), _) => style.headline(true, &format!("accepted: {}", accepted.identity())),
+        (None, Some(reason)) => {
+            let alert = reason
+                .alert()
+                .map_or_else(String::new, |alert| format!(", alert {} ({})", alert.name(), alert.number()));
+            style.headline(false, &format!("refused: {reason}{alert}"))
+        }
+        (None, None) => style.headline(false, "refused"),
+    };
+    let mut candidate: Option<&str> = None;
+    for check in verdict.checks() {
+        let own = check.candidate.as_deref();
+        if own != candidate {
+            if let Some(name) = own {
+                out.push_str(&format!("\n  {}", style.paint(Colour::Bold, name)));
+            }
+            candidate = own;
+        }
+        let indent = if own.is_some() { "    " } else { "  " };
+        let (mark, colour) = match check.outcome {
+            CheckOutcome::Pass => ("ok  ", Colour::Green),
+            CheckOutcome::Fail => ("FAIL", Colour::Red),
+            CheckOutcome::Skipped => ("skip", Colour::Dim),
+            CheckOutcome::Advisory => ("info", Colour::Yellow),
+        };
+        out.push_str(&format!(
+            "\n{indent}{} {:5} {:12} {}",
+            style.paint(colour, mark),
+            check.rule,
+            check.check,
+            check.seen
+        ));
+    }
+    out
+}
