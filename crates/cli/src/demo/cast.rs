@@ -35,7 +35,7 @@ impl Member {
         self
     }
 
-    pub(super) fn from_port(mut self, port: u16) -> Self {
+    pub(super) fn at_port(mut self, port: u16) -> Self {
         self.source.set_port(port);
         self
     }

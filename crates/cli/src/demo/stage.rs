@@ -90,7 +90,7 @@ fn prepare() -> Result<Prepared, LabError> {
         Member::new(13, "server, unsigned zone", "accepted n.unsigned.test").with(issue("n.unsigned.test")?),
         Member::new(14, "source port named by SRV", "accepted o.signed.test")
             .with(issue("o.signed.test")?)
-            .from_port(port)
+            .at_port(port)
             .asking_for(PORTS_ROUTE),
         Member::new(15, "source port that nothing names", "refused source_port_unlisted")
             .with(issue("p.signed.test")?)
