@@ -72,13 +72,19 @@ impl Handshakes {
     ///
     /// # Errors
     /// [`Reason::LimitHandshakes`] or [`Reason::LimitSource`].
-    pub fn admit(self: &Arc<Self>, source: IpAddr, limits: HandshakeLimits) -> Result<HandshakePermit, Reason> {
+    pub fn admit(
+        self: &Arc<Self>,
+        source: IpAddr,
+        limits: HandshakeLimits,
+    ) -> Result<HandshakePermit, Reason> {
         let source = network(source);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all >= limits.in_flight {
             return Err(Reason::LimitHandshakes);
         }
-        if counts.by_source.get(&source).is_some_and(|count| *count >= limits.per_source) || limits.per_source == 0 {
+        if counts.by_source.get(&source).is_some_and(|count| *count >= limits.per_source)
+            || limits.per_source == 0
+        {
             return Err(Reason::LimitSource);
         }
         counts.all += 1;
@@ -126,7 +132,9 @@ mod tests {
     #[test]
     fn handshakes_count_by_listener_and_by_source() {
         let handshakes = Arc::new(Handshakes::default());
-        let admit = |source: &str| handshakes.admit(source.parse().unwrap(), HandshakeLimits { in_flight: 3, per_source: 2 });
+        let admit = |source: &str| {
+            handshakes.admit(source.parse().unwrap(), HandshakeLimits { in_flight: 3, per_source: 2 })
+        };
         let held = [admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap()];
         assert_eq!(admit("2001:db8::3").err(), Some(Reason::LimitSource));
         let other = admit("2001:db8:0:1::1").unwrap();

@@ -104,7 +104,10 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
 
 /// An admitted connection: TLS, then the relay.
 async fn admitted(
-    stream: TcpStream, permits: (ConnectionPermit, HandshakePermit), listener: &ListenerRuntime, shared: &Arc<Shared>,
+    stream: TcpStream,
+    permits: (ConnectionPermit, HandshakePermit),
+    listener: &ListenerRuntime,
+    shared: &Arc<Shared>,
     report: &mut Report,
 ) {
     let (_connection, in_flight) = permits;
@@ -144,20 +147,26 @@ impl Drop for Less<'_> {
 
 /// The ClientHello, the route, the handshake.
 async fn authorize(
-    stream: TcpStream, listener: &ListenerRuntime, shared: &Arc<Shared>, report: &mut Report,
+    stream: TcpStream,
+    listener: &ListenerRuntime,
+    shared: &Arc<Shared>,
+    report: &mut Report,
 ) -> Result<(Authorized, Option<Reason>, Arc<Route>), Refused> {
     let deadline = report.started + listener.deadlines.handshake;
     let failed = |reason, detail, stream| Refused { reason, alert: None, peer_alert: None, detail, stream };
     let hello = match timeout_at(deadline, read_hello(stream)).await {
         Err(_) => return Err(failed(Reason::HandshakeTimeout, None, None)),
-        Ok(Err((error, stream))) => return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream)),
+        Ok(Err((error, stream))) => {
+            return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream));
+        }
         Ok(Ok(hello)) => hello,
     };
     report.end.server_name = hello.server_name();
     let server_name = report.end.server_name.as_deref().and_then(|name| name.parse::<DnsName>().ok());
     let route = listener.route(server_name.as_ref()).cloned();
     report.end.route = route.as_ref().map(|route| Arc::clone(&route.name));
-    report.end.policy = route.as_ref().and_then(|route| route.policy.as_ref()).map(|policy| Arc::clone(&policy.name));
+    report.end.policy =
+        route.as_ref().and_then(|route| route.policy.as_ref()).map(|policy| Arc::clone(&policy.name));
     report.end.upstream = route.as_ref().map(|route| route.upstream.to_string());
     let admitting = Admitting {
         template: &listener.tls,
@@ -182,7 +191,11 @@ async fn authorize(
 
 /// Connects to the upstream and relays.
 async fn relayed(
-    authorized: Authorized, route: &Route, listener: &ListenerRuntime, shared: &Shared, report: &mut Report,
+    authorized: Authorized,
+    route: &Route,
+    listener: &ListenerRuntime,
+    shared: &Shared,
+    report: &mut Report,
 ) -> Close {
     let forbidden = route.policy.as_ref().is_some_and(|policy| policy.loopback == Loopback::Forbid);
     if forbidden && route.upstream.is_loopback() {
@@ -201,7 +214,9 @@ async fn relayed(
 }
 
 async fn connect(
-    identity: Option<ForwardedIdentity>, route: &Route, report: &Report,
+    identity: Option<ForwardedIdentity>,
+    route: &Route,
+    report: &Report,
 ) -> std::io::Result<(UpstreamReader, UpstreamWriter)> {
     let (reader, mut writer) = upstream::connect(&route.upstream).await?;
     if route.send_proxy {

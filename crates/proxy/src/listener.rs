@@ -55,7 +55,10 @@ impl Shared {
 
 /// Accepts on `socket` until `stop`. Connections run under the value of `current` that stands when they are accepted.
 pub async fn run(
-    socket: TcpListener, current: watch::Receiver<Arc<ListenerRuntime>>, stop: CancellationToken, shared: Arc<Shared>,
+    socket: TcpListener,
+    current: watch::Receiver<Arc<ListenerRuntime>>,
+    stop: CancellationToken,
+    shared: Arc<Shared>,
 ) {
     let handshakes = Arc::new(Handshakes::default());
     loop {
@@ -69,7 +72,10 @@ pub async fn run(
                 spawn(Arrival { stream, source, listener, handshakes: Arc::clone(&handshakes) }, &shared);
             }
             Err(error) => {
-                let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM));
+                let exhausted = matches!(
+                    error.raw_os_error(),
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+                );
                 shared.observer.accept_failed(exhausted);
                 if exhausted {
                     tracing::warn!("no connection can be accepted: {error}");

@@ -155,12 +155,16 @@ mod tests {
     fn mixed_families_are_sent_as_ipv6() {
         let octets = header("[2001:db8::1]:1", None).encode();
         assert_eq!(octets.get(13), Some(&TCP6));
-        assert_eq!(octets.get(32..48), Some(&"::ffff:192.0.2.9".parse::<std::net::Ipv6Addr>().unwrap().octets()[..]));
+        assert_eq!(
+            octets.get(32..48),
+            Some(&"::ffff:192.0.2.9".parse::<std::net::Ipv6Addr>().unwrap().octets()[..])
+        );
     }
 
     #[test]
     fn a_name_out_of_bounds_is_cut() {
-        let identity = ForwardedIdentity { verified_name: "n".repeat(100_000), common_name: Some("c".repeat(100_000)) };
+        let identity =
+            ForwardedIdentity { verified_name: "n".repeat(100_000), common_name: Some("c".repeat(100_000)) };
         let octets = header("192.0.2.1:1", Some(&identity)).encode();
         let length = u16::from_be_bytes([octets[14], octets[15]]);
         assert_eq!(usize::from(length), octets.len() - 16);

@@ -56,7 +56,11 @@ struct Copier<'a> {
 
 /// Relays until both directions have ended, one has failed, or nothing was moved for `idle`.
 pub async fn relay(
-    peer: Authorized, upstream: (UpstreamReader, UpstreamWriter), idle: Duration, moved: &Moved, observer: &dyn Observer,
+    peer: Authorized,
+    upstream: (UpstreamReader, UpstreamWriter),
+    idle: Duration,
+    moved: &Moved,
+    observer: &dyn Observer,
 ) -> Close {
     let (from_peer, to_peer) = peer.into_halves(TLS_BUFFER);
     let (from_upstream, to_upstream) = upstream;
@@ -85,7 +89,7 @@ pub async fn relay(
 
 /// A peer that breaks the rules of TLS, or one that has gone.
 fn peer_failure(error: &io::Error) -> Close {
-    let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let tls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
     if tls { Close::PeerProtocol } else { Close::PeerAborted }
 }
 
@@ -102,7 +106,11 @@ async fn idle_for(idle: Duration, moved: &Moved, started: Instant) {
 }
 
 impl Copier<'_> {
-    async fn run(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<(), Side> {
+    async fn run(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+    ) -> Result<(), Side> {
         let mut total = 0_u64;
         let mut buffer = vec![0; size_for(0)];
         loop {

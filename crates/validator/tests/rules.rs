@@ -1,5 +1,5 @@
 //! Every rule of the decision, one test that passes and one for each way to fail, over recorded answers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 

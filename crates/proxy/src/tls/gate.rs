@@ -159,7 +159,9 @@ mod tests {
         for vectored in [false, true] {
             let (mut gate, mut far, evidence) = gated();
             if vectored {
-                gate.write_vectored(&[IoSlice::new(&[]), IoSlice::new(SERVER_HELLO)]).await.unwrap();
+                let written =
+                    gate.write_vectored(&[IoSlice::new(&[]), IoSlice::new(SERVER_HELLO)]).await.unwrap();
+                assert_eq!(written, SERVER_HELLO.len());
             } else {
                 gate.write_all(SERVER_HELLO).await.unwrap();
             }

@@ -30,9 +30,9 @@ impl PathCache {
     }
 
     /// Keeps a verdict.
-    pub fn put(&self, verdict: Arc<PathVerdict>) {
+    pub fn put(&self, verdict: &Arc<PathVerdict>) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.verdicts.insert(verdict.key, Arc::clone(&verdict)).is_none() {
+        if entries.verdicts.insert(verdict.key, Arc::clone(verdict)).is_none() {
             entries.order.push_back(verdict.key);
         }
         while entries.order.len() > CAPACITY {
@@ -40,5 +40,40 @@ impl PathCache {
                 entries.verdicts.remove(&oldest);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use revouch_validator::path::PathError;
+
+    use super::*;
+
+    fn verdict(number: usize) -> Arc<PathVerdict> {
+        let key = serde_json::from_value(serde_json::Value::String(format!("{number:064x}"))).unwrap();
+        let outcome = Err(PathError::UnknownIssuer);
+        Arc::new(PathVerdict { key, valid_from: Timestamp(10), valid_until: Timestamp(20), outcome })
+    }
+
+    #[test]
+    fn a_verdict_is_given_out_inside_its_window_only() {
+        let cache = PathCache::default();
+        let made = verdict(1);
+        assert!(cache.get(&made.key, Timestamp(15)).is_none());
+        cache.put(&made);
+        assert_eq!(cache.get(&made.key, Timestamp(10)).unwrap(), made);
+        assert_eq!(cache.get(&made.key, Timestamp(20)).unwrap(), made);
+        assert!(cache.get(&made.key, Timestamp(9)).is_none());
+        assert!(cache.get(&made.key, Timestamp(21)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_verdicts_make_room() {
+        let cache = PathCache::default();
+        (0..=CAPACITY).for_each(|number| cache.put(&verdict(number)));
+        assert!(cache.get(&verdict(0).key, Timestamp(15)).is_none());
+        assert!(cache.get(&verdict(1).key, Timestamp(15)).is_some());
     }
 }

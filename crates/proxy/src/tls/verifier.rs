@@ -12,7 +12,7 @@ use revouch_validator::alert::Alert;
 use revouch_validator::cert::CertificateFacts;
 use revouch_validator::chain::Chain;
 use revouch_validator::connection::Connection;
-use revouch_validator::decide::{Case, decide, path_key, path_verdict};
+use revouch_validator::decide::{Case, decide_keeping_path, path_key};
 use revouch_validator::evidence::Evidence;
 use revouch_validator::path::PathVerdict;
 use revouch_validator::policy::Mode;
@@ -76,8 +76,8 @@ impl PeerVerifier {
             let verdict = Arc::new(Verdict::refusal(Reason::CertificateUnreadable));
             return Decision { verdict, chain: None, evidence, now };
         };
-        let path = self.path(&chain, now);
-        let verdict = decide(&Case {
+        let path = self.known_path(&chain, now);
+        let (verdict, made) = decide_keeping_path(&Case {
             policy: &self.policy.policy,
             chain: &chain,
             connection: &self.connection,
@@ -86,20 +86,19 @@ impl PeerVerifier {
             path: path.as_deref(),
             now,
         });
+        if let Some(made) = made {
+            self.observer.path_cache(CacheResult::Miss);
+            self.paths.put(&Arc::new(made));
+        }
         Decision { verdict: Arc::new(verdict), chain: Some(chain), evidence, now }
     }
 
-    /// The path verdict from the cache, or made for it.
-    fn path(&self, chain: &Chain, now: Timestamp) -> Option<Arc<PathVerdict>> {
+    /// The path verdict from the cache.
+    fn known_path(&self, chain: &Chain, now: Timestamp) -> Option<Arc<PathVerdict>> {
         let key = path_key(&self.policy.policy, chain, &self.policy.trust)?;
-        if let Some(found) = self.paths.get(&key, now) {
-            self.observer.path_cache(CacheResult::Hit);
-            return Some(found);
-        }
-        self.observer.path_cache(CacheResult::Miss);
-        let made = Arc::new(path_verdict(&self.policy.policy, chain, &self.policy.trust, now)?);
-        self.paths.put(Arc::clone(&made));
-        Some(made)
+        let found = self.paths.get(&key, now)?;
+        self.observer.path_cache(CacheResult::Hit);
+        Some(found)
     }
 
     fn checked(
