@@ -230,7 +230,7 @@ impl Candidate<'_, '_, '_, '_> {
     }
 
     /// Where only the leaf can match (usage 1), the path is the same with or without TLSA, and a cached one serves.
-    fn path_with_tlsa(&self, tlsa: &TlsaSet) -> Result<(PathFacts, Option<TlsaMatch>), PathOrTlsaError> {
+    fn path_with_tlsa(&mut self, tlsa: &TlsaSet) -> Result<(PathFacts, Option<TlsaMatch>), PathOrTlsaError> {
         let only_leaf = [0, 1, 2, 3]
             .into_iter()
             .all(|usage| !tlsa.usable.has(usage) || usage == PKIX_EE || usage == DANE_EE);

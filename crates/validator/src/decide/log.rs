@@ -1,5 +1,6 @@
 //! The list of checks while it grows. Bounded: long lists of names are cut with their count.
 
+use crate::fcrdns::Some8;
 use crate::name::DnsName;
 use crate::verdict::{Check, CheckOutcome};
 
@@ -12,8 +13,6 @@ pub(super) struct Log {
 impl Log {
     /// How many names without the source address are told one by one.
     pub(super) const MOST_DENIED: usize = 16;
-    /// How many names of a list are told.
-    const MOST_LISTED: usize = 8;
 
     pub(super) fn check(
         &mut self,
@@ -47,16 +46,16 @@ impl Log {
     }
 
     /// Names that a check sorted out.
-    pub(super) fn list(
+    pub(super) fn list<T>(
         &mut self,
         rule: &'static str,
         check: &'static str,
-        names: impl ExactSizeIterator<Item = String>,
+        names: &Some8<T>,
+        shown: impl Fn(&T) -> String,
     ) {
-        let count = names.len();
-        let mut seen = names.take(Self::MOST_LISTED).collect::<Vec<_>>().join(", ");
-        if count > Self::MOST_LISTED {
-            seen.push_str(&format!(" and {} more", count - Self::MOST_LISTED));
+        let mut seen = names.first.iter().map(shown).collect::<Vec<_>>().join(", ");
+        if names.more > 0 {
+            seen.push_str(&format!(" and {} more", names.more));
         }
         self.check(rule, check, CheckOutcome::Fail, seen);
     }

@@ -70,7 +70,15 @@ type Refusal = (Stage, Reason);
 /// Decides whether the peer is let in.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Verdict {
+    decide_keeping_path(case).0
+}
+
+/// As [`decide`], with the path verdict that was made on the way, to be kept in a cache; `None` if the decision needed none, or had one in
+/// the case that holds.
+#[must_use]
+pub fn decide_keeping_path(case: &Case<'_>) -> (Verdict, Option<PathVerdict>) {
     let mut log = Log::default();
+    let mut made = None;
     let (outcome, class) = match CertificateFacts::parse(case.chain.leaf()) {
         Err(error) => {
             log.check("R16", "certificate", CheckOutcome::Fail, error.to_string());
@@ -83,27 +91,13 @@ pub fn decide(case: &Case<'_>) -> Verdict {
                 CheckOutcome::Pass,
                 format!("{}, EKU {}", facts.subject_display(), facts.eku),
             );
-            Decision { case, facts: &facts, log: &mut log, class: None }.run()
+            Decision { case, facts: &facts, log: &mut log, made: &mut made, class: None }.run()
         }
     };
-    Verdict::new(outcome, class, log.into_checks())
+    (Verdict::new(outcome, class, log.into_checks()), made)
 }
 
-/// The path verdict that [`decide`] would need for this chain under this policy, to be kept in a cache; `None` if the class is
-/// refused. Worth the work only where a later decision gets it as [`Case::path`].
-#[must_use]
-pub fn path_verdict(
-    policy: &Policy,
-    chain: &Chain,
-    trust: &TrustStore,
-    now: Timestamp,
-) -> Option<PathVerdict> {
-    let facts = CertificateFacts::parse(chain.leaf()).ok()?;
-    let class = classify(policy, &facts).ok()?;
-    Some(validate(&path_request(policy, chain, &facts, trust, class), now))
-}
-
-/// The key under which [`path_verdict`] may be cached; `None` if the class is refused.
+/// The key under which the path verdict that the decision would need may stand in a cache; `None` if the class is refused.
 #[must_use]
 pub fn path_key(policy: &Policy, chain: &Chain, trust: &TrustStore) -> Option<crate::path::PathKey> {
     let facts = CertificateFacts::parse(chain.leaf()).ok()?;
@@ -129,6 +123,8 @@ struct Decision<'a, 'l> {
     case: &'a Case<'a>,
     facts: &'a CertificateFacts,
     log: &'l mut Log,
+    /// The path verdict that was made, if one was: the same for every candidate.
+    made: &'l mut Option<PathVerdict>,
     class: Option<PeerClass>,
 }
 
@@ -266,7 +262,7 @@ impl<'a> Decision<'a, '_> {
             Ptr::Answered(seen) => seen.status,
             _ => DnssecStatus::Secure,
         };
-        let mut unasked = 0_usize;
+        let mut unasked = names.beyond;
         let mut denied = 0_usize;
         for name in &names.candidates {
             match self.confirm(&view, name, &mut unasked, &mut denied) {
@@ -343,7 +339,7 @@ impl<'a> Decision<'a, '_> {
                 self.log.check("R2", "ptr", CheckOutcome::Pass, format!("{count} names ({})", seen.status));
                 let mut refusal = self.list_unusable(names);
                 if !names.unlisted.is_empty() {
-                    self.log.list("R2", "listed", names.unlisted.iter().map(ToString::to_string));
+                    self.log.list("R2", "listed", &names.unlisted, ToString::to_string);
                     keep_furthest(&mut refusal, (Stage::Listed, Reason::NameNotListed));
                 }
                 Ok(refusal)
@@ -355,7 +351,7 @@ impl<'a> Decision<'a, '_> {
         if names.unusable.is_empty() {
             return None;
         }
-        self.log.list("R2", "usable", names.unusable.iter().map(|(name, why)| format!("{name} ({why})")));
+        self.log.list("R2", "usable", &names.unusable, |(name, why)| format!("{name} ({why})"));
         Some((Stage::Usable, Reason::NameUnusable))
     }
 
@@ -423,13 +419,13 @@ impl<'a> Decision<'a, '_> {
         Some(Candidate { decision: self, view, class, base: &base, status: ptr, name: None }.judge())
     }
 
-    /// The path of the class, from the case if it fits.
-    fn path(&self, class: Class) -> Result<PathFacts, PathError> {
+    /// The path of the class, from the case if it fits; validated once at most.
+    fn path(&mut self, class: Class) -> Result<PathFacts, PathError> {
         let request = self.path_request(class);
-        match self.case.path.filter(|cached| cached.answers(&request, self.case.now)) {
-            Some(cached) => cached.outcome.clone(),
-            None => validate(&request, self.case.now).outcome,
+        if let Some(cached) = self.case.path.filter(|cached| cached.answers(&request, self.case.now)) {
+            return cached.outcome.clone();
         }
+        self.made.get_or_insert_with(|| validate(&request, self.case.now)).outcome.clone()
     }
 
     fn path_request(&self, class: Class) -> PathRequest<'a> {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use revouch_validator::answer::{DnsFailure, DnssecStatus};
 use revouch_validator::chain::Chain;
-use revouch_validator::decide::{Case, decide, path_verdict};
+use revouch_validator::decide::{Case, decide, decide_keeping_path, path_key};
 use revouch_validator::plan;
 use revouch_validator::policy::{
     BothEku, ClassChoice, Dnssec, MixedNames, PolicyDraft, SourcePort, Subjects, TlsaMode, UnmarkedEku,
@@ -171,9 +171,10 @@ proptest! {
         let verdict = decide(&case);
         let json = Record::of(&case, Some("p")).to_json().unwrap();
         prop_assert_eq!(Record::from_json(json.as_bytes()).unwrap().replay(), verdict.clone());
-        // And a cached path changes nothing.
-        if let Some(path) = path_verdict(&policy, &CHAINS[chain], &trust, NOW) {
-            prop_assert_eq!(decide(&Case { path: Some(&path), ..case }), verdict);
+        // And a cached path changes nothing, and is not made again.
+        if let (_, Some(path)) = decide_keeping_path(&case) {
+            prop_assert_eq!(Some(path.key), path_key(&policy, &CHAINS[chain], &trust));
+            prop_assert_eq!(decide_keeping_path(&Case { path: Some(&path), ..case }), (verdict, None));
         }
     }
 
