@@ -92,7 +92,12 @@ async fn r13_an_alias_into_an_exempt_zone_is_refused() {
 
 #[tokio::test]
 async fn r12_multicast_names_are_refused_unless_the_policy_allows_them() {
-    let stage = Stage::with_policy("identity: {confirm: Forward, names: [printer.local]}").await;
+    // An exemption makes the name usable; who would be asked is another matter.
+    let stage = Plan::new()
+        .policy("identity: {confirm: Forward, names: [printer.local]}")
+        .documents(&EXEMPT.replace("corp.test, example.test", "local"))
+        .start()
+        .await;
     let leaf = stage.ca.leaf().dns("printer.local").issue().unwrap();
     stage.refuses(&leaf, Reason::MulticastRefused).await;
 }
