@@ -82,8 +82,9 @@ pub fn is_multicast_name(name: &DnsName) -> bool {
 }
 
 fn in_zones(name: &DnsName, zones: &[&[&str]]) -> bool {
+    let from_the_end = name.labels().rev();
     zones.iter().any(|zone| {
-        let mut labels = name.labels().rev();
+        let mut labels = from_the_end.clone();
         zone.iter().rev().all(|want| labels.next() == Some(want.as_bytes()))
     })
 }

@@ -5,6 +5,7 @@
 //! a failed PTR leaves no name at all. No other code makes a `ConfirmedName`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::answer::{DnsFailure, DnssecStatus};
 use crate::exemption::ExemptBy;
-use crate::name::DnsName;
+use crate::name::{DnsName, is_ldh_label};
 use crate::policy::{Confirm, Multicast, NamePattern};
 use crate::rr::{RecordData, RrType};
 use crate::view::{Seen, View};
@@ -82,19 +83,50 @@ pub(crate) enum Ptr<'e> {
 #[derive(Debug)]
 pub(crate) struct Names<'e> {
     pub(crate) ptr: Ptr<'e>,
-    /// Usable and listed, in order.
+    /// Usable and listed, in order; of a PTR answer `maxNames` at most.
     pub(crate) candidates: Vec<DnsName>,
+    /// How many names of the PTR answer stand behind those.
+    pub(crate) beyond: usize,
     /// Usable but not in `identity.names`.
-    pub(crate) unlisted: Vec<DnsName>,
-    pub(crate) unusable: Vec<(DnsName, Unusable)>,
+    pub(crate) unlisted: Some8<DnsName>,
+    pub(crate) unusable: Some8<(DnsName, Unusable)>,
+}
+
+/// The first eight of many, and how many more there are. A PTR answer can hold thousands of names, and the plan looks at it
+/// after every answer.
+#[derive(Debug)]
+pub(crate) struct Some8<T> {
+    pub(crate) first: Vec<T>,
+    pub(crate) more: usize,
+}
+
+impl<T> Some8<T> {
+    const NONE: Self = Self { first: Vec::new(), more: 0 };
+
+    fn is_full(&self) -> bool {
+        self.first.len() >= 8
+    }
+
+    fn push(&mut self, item: T) {
+        if self.is_full() { self.more += 1 } else { self.first.push(item) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
 }
 
 impl<'e> View<'e> {
     /// The names to try, as far as they are known.
     pub(crate) fn names(&self) -> Names<'e> {
+        let mut names = Names {
+            ptr: Ptr::NotAsked,
+            candidates: vec![],
+            beyond: 0,
+            unlisted: Some8::NONE,
+            unusable: Some8::NONE,
+        };
         if self.policy.confirm != Confirm::ReverseDns {
-            let mut names =
-                Names { ptr: Ptr::NotAsked, candidates: vec![], unlisted: vec![], unusable: vec![] };
             for name in self.policy.names.iter().flatten().filter_map(NamePattern::exact) {
                 match self.usable(name) {
                     Ok(()) => names.candidates.push(name.clone()),
@@ -103,44 +135,62 @@ impl<'e> View<'e> {
             }
             return names;
         }
-        let mut names = Names { ptr: Ptr::Open, candidates: vec![], unlisted: vec![], unusable: vec![] };
         names.ptr = match self.ask(&DnsName::reverse(self.connection.source()), RrType::PTR) {
             None => Ptr::Open,
             Some(Err(failure)) => Ptr::Failed(failure),
-            Some(Ok(seen)) => Ptr::Answered(seen),
-        };
-        if let Ptr::Answered(seen) = &names.ptr {
-            let mut found: Vec<&DnsName> = seen.answer.records.iter().filter_map(ptr_name).collect();
-            found.sort();
-            found.dedup();
-            for name in found {
-                match self.usable(name) {
-                    Err(why) => names.unusable.push((name.clone(), why)),
-                    Ok(()) if self.rank(name).is_none() => names.unlisted.push(name.clone()),
-                    Ok(()) => names.candidates.push(name.clone()),
-                }
+            Some(Ok(seen)) => {
+                self.sort_out(seen.answer.records.iter().filter_map(ptr_name), &mut names);
+                Ptr::Answered(seen)
             }
-            names.candidates.sort_by_cached_key(|name| self.rank(name));
-        }
+        };
         names
     }
 
-    /// The place of the first entry of `identity.names` that matches; `None` if none does. Equal for all without a list.
-    fn rank(&self, name: &DnsName) -> Option<usize> {
-        match &self.policy.names {
-            None => Some(0),
-            Some(patterns) => patterns.iter().position(|pattern| pattern.matches(name)),
+    /// Keeps the first `maxNames` of the names of a PTR answer that are usable and listed. The work is that of one look at each.
+    fn sort_out(&self, found: impl Iterator<Item = &'e DnsName>, names: &mut Names<'_>) {
+        let ranks = self.policy.names.as_deref().map(Ranks::new);
+        let most = usize::from(self.policy.max_names);
+        let mut best: Vec<(usize, &DnsName)> = Vec::with_capacity(most + 1);
+        for name in found {
+            let Some(rank) = ranks.as_ref().map_or(Some(0), |ranks| ranks.of(name)) else {
+                if names.unlisted.is_full() {
+                    names.unlisted.more += 1;
+                } else {
+                    match self.usable(name) {
+                        Err(why) => names.unusable.push((name.clone(), why)),
+                        Ok(()) => names.unlisted.push(name.clone()),
+                    }
+                }
+                continue;
+            };
+            let place = (rank, name);
+            if best.len() >= most && best.last().is_some_and(|last| place > *last) {
+                names.beyond += 1;
+                continue;
+            }
+            let Err(index) = best.binary_search(&place) else { continue };
+            match self.usable(name) {
+                Err(why) => names.unusable.push((name.clone(), why)),
+                Ok(()) => best.insert(index, place),
+            }
+            if best.len() > most {
+                best.pop();
+                names.beyond += 1;
+            }
         }
+        names.candidates = best.into_iter().map(|(_, name)| name.clone()).collect();
     }
 
     /// Whether a name can be a host's (`dns.md` section 2.3).
     fn usable(&self, name: &DnsName) -> Result<(), Unusable> {
-        let numeric_end = name.labels().next_back().is_some_and(|label| label.iter().all(u8::is_ascii_digit));
-        if name.label_count() < 2 || numeric_end || !name.is_ldh() {
+        let labels = name.labels();
+        let numeric_end = labels.clone().next_back().is_some_and(|last| last.iter().all(u8::is_ascii_digit));
+        if labels.clone().nth(1).is_none() || numeric_end || !labels.clone().all(is_ldh_label) {
             return Err(Unusable::NoHostName);
         }
+        let from_the_end = labels.rev();
         let ends = |suffix: &[&str]| {
-            let mut labels = name.labels().rev();
+            let mut labels = from_the_end.clone();
             suffix.iter().all(|want| labels.next() == Some(want.as_bytes()))
         };
         if ends(&["arpa", "in-addr"]) || ends(&["arpa", "ip6"]) || ends(&["invalid"]) {
@@ -169,6 +219,26 @@ impl<'e> View<'e> {
         } else {
             Confirmation::Denied(seen)
         }
+    }
+}
+
+/// The entries of `identity.names` by what they match.
+struct Ranks<'p>(HashMap<(bool, &'p [u8]), usize>);
+
+impl<'p> Ranks<'p> {
+    fn new(patterns: &'p [NamePattern]) -> Self {
+        let mut ranks = HashMap::with_capacity(patterns.len());
+        for (rank, pattern) in patterns.iter().enumerate() {
+            ranks.entry((pattern.exact().is_none(), pattern.base().wire())).or_insert(rank);
+        }
+        Self(ranks)
+    }
+
+    /// The place of the first entry that matches.
+    fn of(&self, name: &'p DnsName) -> Option<usize> {
+        let exact = self.0.get(&(false, name.wire()));
+        let wildcard = name.parent_wire().and_then(|parent| self.0.get(&(true, parent)));
+        exact.into_iter().chain(wildcard).min().copied()
     }
 }
 

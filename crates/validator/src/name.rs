@@ -89,14 +89,7 @@ impl DnsName {
 
     /// The labels, left-most first; none for the root.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
-        let mut labels = Vec::with_capacity(8);
-        let mut rest = &*self.wire;
-        while let Some((&length, tail)) = rest.split_first() {
-            let Some((label, tail)) = tail.split_at_checked(usize::from(length)) else { break };
-            labels.push(label);
-            rest = tail;
-        }
-        labels.into_iter()
+        Labels::new(&self.wire)
     }
 
     /// How many labels the name has; 0 for the root.
@@ -129,9 +122,23 @@ impl DnsName {
     /// The name without its left-most label; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        let (length, tail) = self.wire.split_first()?;
-        let (_, rest) = tail.split_at_checked(usize::from(*length))?;
-        Some(Self { wire: rest.into() })
+        self.parent_wire().map(|wire| Self { wire: wire.into() })
+    }
+
+    /// Whether `parent` is this name without its left-most label.
+    #[must_use]
+    pub fn is_child_of(&self, parent: &Self) -> bool {
+        self.parent_wire() == Some(parent.wire())
+    }
+
+    /// The wire format without the root's zero octet.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// [`wire`](Self::wire) of the [`parent`](Self::parent).
+    pub(crate) fn parent_wire(&self) -> Option<&[u8]> {
+        self.wire.split_first().and_then(|(length, tail)| tail.get(usize::from(*length)..))
     }
 
     /// This name with one more label on its left.
@@ -164,6 +171,52 @@ pub fn is_ldh_label(label: &[u8]) -> bool {
     label.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-')
         && label.first().is_some_and(|c| *c != b'-')
         && label.last().is_some_and(|c| *c != b'-')
+}
+
+/// The labels of a name, without allocation: the names of a PTR answer are many, and looked at often.
+#[derive(Clone)]
+struct Labels<'a> {
+    wire: &'a [u8],
+    /// Where each label begins; a wire of at most 254 octets has at most 127 labels.
+    starts: [u8; 127],
+    next: usize,
+    end: usize,
+}
+
+impl<'a> Labels<'a> {
+    fn new(wire: &'a [u8]) -> Self {
+        let (mut starts, mut at, mut end) = ([0; 127], 0, 0);
+        while let (Some(length), Some(start), Ok(place)) =
+            (wire.get(at), starts.get_mut(end), u8::try_from(at))
+        {
+            *start = place;
+            at += 1 + usize::from(*length);
+            end += 1;
+        }
+        Self { wire, starts, next: 0, end }
+    }
+
+    fn label(&self, index: usize) -> Option<&'a [u8]> {
+        let (length, rest) = self.wire.get(usize::from(*self.starts.get(index)?)..)?.split_first()?;
+        rest.get(..usize::from(*length))
+    }
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let index = (self.next < self.end).then_some(self.next)?;
+        self.next += 1;
+        self.label(index)
+    }
+}
+
+impl DoubleEndedIterator for Labels<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.end = (self.next < self.end).then(|| self.end - 1)?;
+        self.label(self.end)
+    }
 }
 
 impl FromStr for DnsName {
@@ -360,6 +413,30 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_read_from_both_ends() {
+        let most = DnsName::from_labels(["a"; 127]).unwrap();
+        assert_eq!((most.labels().count(), most.labels().rev().count()), (127, 127));
+        let long = name(&["b".repeat(63), "c".repeat(63), "d".repeat(63), "e".repeat(61)].join("."));
+        let lengths: Vec<usize> = long.labels().rev().map(<[u8]>::len).collect();
+        assert_eq!(lengths, [61, 63, 63, 63]);
+        let three = name("a.b.c");
+        let mut labels = three.labels();
+        assert_eq!((labels.next(), labels.next_back()), (Some(&b"a"[..]), Some(&b"c"[..])));
+        assert_eq!((labels.next(), labels.next(), labels.next_back()), (Some(&b"b"[..]), None, None));
+        assert_eq!(DnsName::root().labels().next(), None);
+    }
+
+    #[test]
+    fn a_child_has_one_label_more() {
+        assert!(name("a.example.org").is_child_of(&name("example.org")));
+        assert!(name("org").is_child_of(&DnsName::root()));
+        for (child, parent) in [("example.org", "example.org"), ("a.b.org", "org"), ("ab.org", "b.org")] {
+            assert!(!name(child).is_child_of(&name(parent)), "{child} {parent}");
+        }
+        assert!(!DnsName::root().is_child_of(&DnsName::root()));
+    }
+
+    #[test]
     fn order_is_alphabetical() {
         let mut names = [name("b.example"), name("a.example"), name("a-b.example"), name("example")];
         names.sort();
@@ -371,6 +448,15 @@ mod tests {
         fn text_round_trips(labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 0..8)) {
             let made = DnsName::from_labels(&labels).unwrap();
             prop_assert_eq!(name(&made.to_string()), made);
+        }
+
+        #[test]
+        fn names_are_ordered_by_their_text(
+            a in prop::collection::vec("[a-c-]{1,3}", 0..4), b in prop::collection::vec("[a-c-]{1,3}", 0..4),
+        ) {
+            let text = |labels: &[String]| labels.iter().map(|label| format!("{label}.")).collect::<String>();
+            let (x, y) = (DnsName::from_labels(&a).unwrap(), DnsName::from_labels(&b).unwrap());
+            prop_assert_eq!(x.cmp(&y), text(&a).cmp(&text(&b)));
         }
 
         #[test]

@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::evidence::{Evidence, Question};
 use crate::fcrdns::{Confirmation, ConfirmedName, Names, Ptr};
 use crate::name::DnsName;
-use crate::policy::{ClassChoice, Confirm, Policy, Reporting, Subjects};
+use crate::policy::{ClassChoice, Policy, Reporting, Subjects};
 use crate::ports::Base;
 use crate::rr::RrType;
 use crate::timestamp::Timestamp;
@@ -86,12 +86,7 @@ impl Plan<'_> {
             self.push(&Pool::Address, view.port_questions(&base));
             self.push(&Pool::Advisory, view.advisory_questions(&base.name));
         }
-        let most = if view.policy.confirm == Confirm::ReverseDns {
-            usize::from(view.policy.max_names)
-        } else {
-            usize::MAX
-        };
-        for name in names.candidates.iter().take(most) {
+        for name in &names.candidates {
             let pool = Pool::Candidate(name.clone());
             match view.confirm(name) {
                 Confirmation::Open => self.push(&pool, [Question::new(name.clone(), view.address_type())]),

@@ -170,11 +170,12 @@ impl NamePattern {
     /// Whether `name` is the one meant, or one label below it for a wildcard.
     #[must_use]
     pub fn matches(&self, name: &DnsName) -> bool {
-        if self.wildcard {
-            name.parent().is_some_and(|parent| parent == self.name)
-        } else {
-            *name == self.name
-        }
+        if self.wildcard { name.is_child_of(&self.name) } else { *name == self.name }
+    }
+
+    /// The name, or for a wildcard the name that it stands in front of.
+    pub(crate) fn base(&self) -> &DnsName {
+        &self.name
     }
 
     /// The name, if it is exact.

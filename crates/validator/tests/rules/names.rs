@@ -182,6 +182,42 @@ fn max_names_bounds_what_is_asked_and_listed_names_come_first() {
 }
 
 #[test]
+fn max_names_bounds_the_decision_over_any_evidence() {
+    let dns = secure().ptr(&["gw1.example.test", "a.example.test"]).a("a.example.test", &["192.0.2.9"]);
+    assert_eq!(told(&judge(&open(), &gw1(), &dns)), "accepted gw1.example.test");
+    let (evidence, _) = dns.gather(&open(), &connection());
+    let (first, trust, chain, connection) =
+        (policy(|draft| draft.max_names = 1), trust(), gw1(), connection());
+    let case = Case {
+        policy: &first,
+        chain: &chain,
+        connection: &connection,
+        evidence: Some(&evidence),
+        trust: &trust,
+        path: None,
+        now: NOW,
+    };
+    let verdict = decide(&case);
+    assert_eq!(told(&verdict), "refused not_confirmed");
+    assert!(verdict.checks().iter().any(|check| check.seen == "1 more names were not asked (maxNames)"));
+}
+
+#[test]
+fn names_that_are_sorted_out_are_told_up_to_eight() {
+    let names: Vec<String> = (0..20).map(|n| format!("h{n}.example.test")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.extend(["single", "x.invalid"]);
+    let verdict = judge(&listing(&["gw1.example.test"]), &gw1(), &secure().ptr(&names));
+    assert_eq!(told(&verdict), "refused name_not_listed");
+    let listed = verdict.checks().iter().find(|check| check.check == "listed").unwrap();
+    assert_eq!(listed.seen.matches("example.test").count(), 8);
+    assert!(listed.seen.ends_with(" and 14 more"), "{}", listed.seen);
+    // Sorted out as unusable first.
+    let verdict = judge(&listing(&["gw1.example.test"]), &gw1(), &secure().ptr(&["single", "x.invalid"]));
+    assert_eq!(told(&verdict), "refused name_unusable");
+}
+
+#[test]
 fn addresses_bind_every_class_and_nothing_is_asked_for_others() {
     let within = |prefix: &str| policy(|draft| draft.addresses = Some(vec![prefix.parse().unwrap()]));
     assert!(judge(&within("192.0.2.0/24"), &gw1(), &secure()).is_accepted());
