@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod drain;
+mod embedded;
 mod reload;
 mod setup;
 mod start;
+mod trouble;

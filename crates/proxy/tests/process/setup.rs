@@ -157,6 +157,14 @@ pub(crate) fn run(arguments: &[&str], config: &Path) -> Output {
     command(config).args(arguments).output().unwrap()
 }
 
+/// Runs the program on a configuration with which it must not start; what it says on standard error.
+pub(crate) fn run_until_refused(config: &Path) -> String {
+    let output = run(&[], config);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    said
+}
+
 fn command(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_revouch-proxy"));
     command.arg("--config").arg(config).stdin(Stdio::null());
@@ -166,13 +174,20 @@ fn command(config: &Path) -> Command {
 impl Proxy {
     /// Starts the program and waits until it is ready.
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(config)
-            .args(["--log-format", "Json"])
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(command(config).args(["--log-format", "Json"]).args(arguments))
+    }
+
+    /// As [`start`](Self::start), with so many file descriptors at most.
+    pub(crate) fn start_with_descriptors(config: &Path, most: u32) -> Self {
+        let limited = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_revouch-proxy"), "--log-format", "Json", "--config"]);
+        Self::spawn(shell.arg(config))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
         let log = Arc::new(Log::default());
         let (reader, shared) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -235,6 +250,20 @@ impl Proxy {
     pub(crate) fn wait_for_metric(&self, series: &str, value: &str) {
         let line = format!("{series} {value}\n");
         wait_until(&line, || self.admin("/metrics").contains(&line));
+    }
+
+    /// Waits until a metric has a value of at least `least`, however often the admin listener does not answer until then.
+    pub(crate) fn wait_for_metric_at_least(&self, series: &str, least: u64) {
+        let address = self.listening("metrics");
+        let value = || {
+            let mut stream = TcpStream::connect(address).ok()?;
+            stream.set_read_timeout(Some(PATIENCE)).ok()?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok())
+        };
+        wait_until(series, || value().is_some_and(|value| value >= least));
     }
 
     /// Sends a signal, by its name for `kill`.

@@ -2,15 +2,10 @@
 
 use std::net::TcpListener;
 
-use crate::setup::{Proxy, Setup, run};
+use crate::setup::{Proxy, Setup, run, run_until_refused};
 
-/// Runs the program on a configuration with which it must not start; what it says on standard error.
 fn refused(setup: &Setup, text: &str) -> String {
-    let config = setup.write("revouch.yaml", text);
-    let output = run(&[], &config);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    said
+    run_until_refused(&setup.write("revouch.yaml", text))
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! What goes wrong around a running proxy: DNS servers that are silent or do not validate, descriptors that run out.
+
+use std::net::{TcpStream, UdpSocket};
+
+use revouch_lab::{Listen, Signing, Universe};
+
+use crate::setup::{Proxy, Setup, run_until_refused};
+
+#[test]
+fn silent_dns_servers_are_told_of_and_do_not_keep_it_from_running() {
+    let setup = Setup::new();
+    // Bound, and never read.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let config = setup.usual();
+    let text = std::fs::read_to_string(&config).unwrap().replace("127.0.0.1:9", &address);
+    std::fs::write(&config, text).unwrap();
+    let proxy = Proxy::start(&config, &[]);
+    let line = proxy.wait_for("DNS servers do not work");
+    assert!(line.contains("\"group\":\"nobody\""), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_to_validate_and_do_not_are_refused() {
+    let setup = Setup::new();
+    // Authoritative: it never sets the AD bit.
+    let universe = Universe::builder().zone("example.test", Signing::Nsec).build().unwrap();
+    let server = universe.serve(Listen::loopback()).await.unwrap();
+    let trusting = format!("servers: [{{address: \"{}\"}}], validation: TrustAd", server.address());
+    let good = setup.usual();
+    let text = std::fs::read_to_string(&good).unwrap();
+    let text = text.replace("servers: [{address: \"127.0.0.1:9\"}]", &trusting);
+    let bad = setup.write("bad.yaml", &text);
+    tokio::task::spawn_blocking(move || {
+        let said = run_until_refused(&bad);
+        assert!(said.contains("nobody") && said.contains("without the AD bit"), "{said}");
+        // A reload is refused as well.
+        let proxy = Proxy::start(&good, &[]);
+        std::fs::write(&good, text).unwrap();
+        proxy.signal("HUP");
+        let line = proxy.wait_for("the configuration in force stays");
+        assert!(line.contains("without the AD bit"), "{line}");
+        drop(setup);
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn without_descriptors_it_waits_counts_and_goes_on() {
+    let setup = Setup::new();
+    // Enough to start, not enough for the connections below.
+    let proxy = Proxy::start_with_descriptors(&setup.usual(), 64);
+    proxy.wait_for("the limit on open files lets");
+    let address = proxy.address("api");
+    let held: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
+    proxy.wait_for("no connection can be accepted");
+    drop(held);
+    // The admin listener needs descriptors too.
+    proxy.wait_for_metric_at_least("revouch_fd_exhaustion_total", 1);
+    drop(setup.connect(address));
+}
