@@ -4,13 +4,13 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use revouch_validator::connection::Connection;
+use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::verdict::{ForwardedIdentity, Verdict};
-use rustls::{AlertDescription, Error, HandshakeKind, ServerConfig};
+use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -114,7 +114,10 @@ pub(crate) async fn handshake(
     // A task that panicked leaves the slot empty, which refuses.
     let waited: Evidence = Box::pin(async move { drop(evidence.await) });
     let gate = Gate::new(hello.io, waited);
-    let accept = StartHandshake::from_parts(hello.accepted, gate).into_stream(Arc::new(config));
+    // What is agreed on is known now, unless the peer has to send another ClientHello; of a handshake that fails, nothing is left.
+    let note_tls = |connection: &mut ServerConnection| findings.tls = tls_facts(connection);
+    let accept =
+        StartHandshake::from_parts(hello.accepted, gate).into_stream_with(Arc::new(config), note_tls);
     let outcome = tokio::time::timeout_at(admitting.deadline, accept.into_fallible()).await;
     note(findings, &slot, admitting);
     match outcome {
@@ -179,7 +182,7 @@ fn refused(error: &io::Error, gate: Gate<TcpStream, Evidence>, slot: &Slot) -> R
         Some(Error::AlertReceived(alert)) => Some(*alert),
         _ => None,
     };
-    let reason = if slot.bad_signature.load(Ordering::Acquire) {
+    let reason = if slot.signature.get() == Some(&false) {
         Reason::BadSignature
     } else if matches!(tls, Some(Error::NoCertificatesPresented)) {
         Reason::NoCertificate
@@ -204,26 +207,46 @@ fn authorize(
 ) -> Result<(Authorized, Option<Reason>), Refused> {
     let (gate, connection) = stream.get_mut();
     gate.handshake_is_over();
-    findings.tls = TlsFacts {
-        version: connection.protocol_version().and_then(|version| version.as_str()),
-        group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
-        cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
-    };
+    findings.tls = tls_facts(connection);
     findings.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
-    let full = connection.handshake_kind().is_some_and(|kind| kind != HandshakeKind::Resumed);
-    let decision = slot.decision.get().filter(|_| full && !slot.bad_signature.load(Ordering::Acquire));
-    let Some(decision) = decision else {
-        let detail = Some("the handshake ended without a decision".to_owned());
-        return Err(Refused {
+    let not_resumed = connection.handshake_kind().is_some_and(|kind| kind != HandshakeKind::Resumed);
+    let proven = slot.signature.get() == Some(&true);
+    // The TLS library has asked the verifier for all of this; nobody is let in because it forgot to.
+    match slot.decision.get() {
+        Some(decision) if not_resumed && proven && may_enter(&decision.verdict, policy) => {
+            let identity = decision.verdict.forwarded_identity(&policy.policy);
+            Ok((Authorized { stream, identity }, decision.verdict.reason()))
+        }
+        _ => Err(Refused {
             reason: Reason::HandshakeFailed,
             alert: None,
             peer_alert: None,
-            detail,
+            detail: Some("the handshake ended without proof and decision".to_owned()),
             stream: None,
-        });
-    };
-    let identity = decision.verdict.forwarded_identity(&policy.policy);
-    Ok((Authorized { stream, identity }, decision.verdict.reason()))
+        }),
+    }
+}
+
+/// Whether the verdict lets the peer in: it accepts, or Audit passes over its refusal.
+fn may_enter(verdict: &Verdict, policy: &PolicyRuntime) -> bool {
+    verdict.is_accepted() || policy.policy.mode == Mode::Audit
+}
+
+fn tls_facts(connection: &ServerConnection) -> TlsFacts {
+    TlsFacts {
+        version: connection.protocol_version().and_then(version_word),
+        group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
+        cipher: connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+    }
+}
+
+/// The version as OpenSSL writes it, which is what upstreams expect in a PROXY header.
+fn version_word(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        _ => None,
+    }
 }
 
 /// What the slot holds, for the log.

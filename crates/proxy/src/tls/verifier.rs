@@ -1,10 +1,10 @@
 //! The verifier of one connection: hands the peer's chain to the decision, and the verdict to the TLS library.
 //!
-//! Promises: without evidence in the slot the decision is made without it, which refuses (`evidence_missing`). A refused chain gets the reason's
-//! alert. Under Audit a refused chain passes, but the proof of the key is asked for all the same.
+//! Promises: without evidence in the slot the decision is made without it, which refuses whoever needs any (`evidence_missing`). A
+//! refused chain gets the reason's alert. Under Audit a refused chain passes, but the proof of the key is asked for all the same.
+//! What the slot says of decision and signature is written once, here alone.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, 
     SignatureScheme,
 };
 use webpki::{EndEntityCert, RawPublicKeyEntity};
@@ -45,8 +45,8 @@ pub(super) struct Slot {
     pub(super) took: OnceLock<Duration>,
     /// Filled once, when the chain has come.
     pub(super) decision: OnceLock<Decision>,
-    /// The peer's signature did not verify.
-    pub(super) bad_signature: AtomicBool,
+    /// Filled once, when the peer's signature was checked: whether it proves that the peer holds its certificate's key.
+    pub(super) signature: OnceLock<bool>,
 }
 
 /// The verdict and what it was made from.
@@ -88,7 +88,7 @@ impl PeerVerifier {
         });
         if let Some(made) = made {
             self.observer.path_cache(CacheResult::Miss);
-            self.paths.put(&Arc::new(made));
+            self.paths.put(made);
         }
         Decision { verdict: Arc::new(verdict), chain: Some(chain), evidence, now }
     }
@@ -101,11 +101,17 @@ impl PeerVerifier {
         Some(found)
     }
 
+    /// Notes what came of the check. Whatever was wrong, the peer sees decrypt_error (51), the alert of `bad_signature`.
     fn checked(
         &self,
         result: Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
-        result.inspect_err(|_| self.slot.bad_signature.store(true, Ordering::Release))
+        let result = result.map_err(|_| bad_signature());
+        // One handshake, one signature.
+        if self.slot.signature.set(result.is_ok()).is_err() {
+            return Err(bad_signature());
+        }
+        result
     }
 
     /// TLS 1.2 with the key of a leaf that path validation cannot read and DANE vouches for.
@@ -115,17 +121,19 @@ impl PeerVerifier {
         spki: &[u8],
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
         let spki = SubjectPublicKeyInfoDer::from(spki);
-        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad())?;
+        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad_signature())?;
         let found = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
-        let (_, algorithms) =
-            found.ok_or(Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon))?;
+        let (_, algorithms) = found.ok_or_else(bad_signature)?;
         let verifies = algorithms
             .iter()
             .any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok());
-        if verifies { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad()) }
+        if verifies { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad_signature()) }
     }
+}
+
+fn bad_signature() -> Error {
+    Error::InvalidCertificate(CertificateError::BadSignature)
 }
 
 /// The key of a leaf that webpki cannot read; `None` if it can.
