@@ -92,18 +92,17 @@ impl<'e> View<'e> {
         self.policy.source_port != SourcePort::Ignore && self.connection.source_port != 0
     }
 
-    /// Every decisive question of `base` that can be asked now. Empty once the walks can be made to their end.
+    /// Every decisive question of `base` that can be asked now. Empty once the walks can be made to their end, or have failed.
     pub(crate) fn port_questions(&self, base: &Base<'_>) -> Vec<Question> {
-        let mut open = Vec::new();
-        let mut note = |stop: Result<(), Stop<'_>>| {
-            if let Err(Stop::Open(questions)) = stop {
-                open.extend(questions);
-            }
+        let mut open = match self.source_port_check(base) {
+            Ok(_) => Vec::new(),
+            Err(Stop::Open(questions)) => questions,
+            // The candidate is refused for this before its TLSA set is looked at.
+            Err(Stop::Failed(_)) => return Vec::new(),
         };
-        if self.policy.tlsa != TlsaMode::Ignore {
-            note(self.each_tlsa(base, &mut |_, _, _| false).map(drop));
+        if let Err(Stop::Open(questions)) = self.tlsa_set(base) {
+            open.extend(questions);
         }
-        note(self.source_port_check(base).map(drop));
         open.sort();
         open.dedup();
         open

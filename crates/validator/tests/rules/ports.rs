@@ -61,6 +61,39 @@ fn r15_the_first_set_with_a_usable_record_is_the_peers() {
 }
 
 #[test]
+fn r15_the_decision_waits_for_nothing_behind_the_set_that_is_taken() {
+    let ports = policy(|draft| draft.ports = Some(vec![443, 8443]));
+    let waits_for = |dns: &Dns| {
+        let (complete, _) = dns.gather(&ports, &connection());
+        let mut evidence = revouch_validator::evidence::Evidence::new(connection().source());
+        for seen in complete.iter().filter(|seen| seen.question.name != name(&at_port(8443))) {
+            evidence.insert(seen.clone());
+        }
+        let planned = revouch_validator::plan::questions(&ports, &connection(), &evidence, NOW);
+        planned.iter().any(|planned| planned.is_decisive())
+    };
+    assert!(!waits_for(&secure().tlsa(&at_port(443), &[tlsa_of_nobody(1)])));
+    assert!(!waits_for(&secure().bogus(&at_port(443), RrType::TLSA)));
+    assert!(waits_for(&secure()));
+}
+
+#[test]
+fn r15_nothing_more_is_asked_of_a_name_whose_port_answer_failed() {
+    let dns = secure().bogus(&at_port(40_000), RrType::SRV);
+    let policy = source_port(SourcePort::Prefer);
+    let (complete, _) = dns.gather(&policy, &connection());
+    let mut evidence = revouch_validator::evidence::Evidence::new(connection().source());
+    for seen in complete.iter().filter(|seen| seen.question.rr_type != RrType::TLSA) {
+        evidence.insert(seen.clone());
+    }
+    let planned = revouch_validator::plan::questions(&policy, &connection(), &evidence, NOW);
+    let of_the_name = |planned: &revouch_validator::plan::Planned| {
+        planned.is_decisive() && planned.question.name.is_at_or_below(&name("gw1.example.test"))
+    };
+    assert!(!planned.iter().any(of_the_name), "{planned:?}");
+}
+
+#[test]
 fn r15_services_lead_to_their_ports_before_the_listeners() {
     let chain = gw1();
     let policy = policy(services);
