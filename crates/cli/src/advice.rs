@@ -65,7 +65,9 @@ impl<'r> Situation<'r> {
         // failed forward answer, else the first.
         let failed = |own: bool| {
             let checks = verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Fail);
-            let mut named = checks.filter(|check| !own || check.check != "forward").filter_map(|c| c.candidate.as_deref());
+            let mut named = checks
+                .filter(|check| !own || check.check != "forward")
+                .filter_map(|c| c.candidate.as_deref());
             named.next()
         };
         let candidate = failed(true).or_else(|| failed(false));
@@ -130,7 +132,6 @@ impl<'r> Situation<'r> {
             | Reason::BadSignature
             | Reason::CertificateUnreadable
             | Reason::ServerAuthRejected
-            | Reason::SourceUnusable
             | Reason::DnsRateLimited
             | Reason::EvidenceMissing
             | Reason::RevocationUnknown
@@ -144,26 +145,33 @@ impl<'r> Situation<'r> {
         let (host, source) = (self.host(), self.source);
         Advice {
             who: Who::Peer,
-            what: "publish in the reverse zone which host this address is, and at that host's name the address".to_owned(),
+            what:
+                "publish in the reverse zone which host this address is, and at that host's name the address"
+                    .to_owned(),
             records: vec![records::ptr(source, &host), records::address(source, &host)],
         }
     }
 
     fn confirm(&self) -> Vec<Advice> {
-        let matching = |name: &DnsName| self.facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some());
+        let matching =
+            |name: &DnsName| self.facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some());
         let given = self.ptr_names();
         let ours: Vec<_> = given.iter().filter(|name| matching(name)).collect();
         if self.policy.is_some_and(|policy| policy.confirm == Confirm::Forward) {
             return vec![Advice {
                 who: Who::Peer,
-                what: "connect from an address of the name that is listed here, or publish this address at it".to_owned(),
+                what:
+                    "connect from an address of the name that is listed here, or publish this address at it"
+                        .to_owned(),
                 records: vec![records::address(self.source, &self.host())],
             }];
         }
         match ours.first() {
             Some(name) => vec![Advice {
                 who: Who::Peer,
-                what: format!("the PTR record names {name}, which must have the address that the peer connects from"),
+                what: format!(
+                    "the PTR record names {name}, which must have the address that the peer connects from"
+                ),
                 records: vec![records::address(self.source, &records::dotted(name))],
             }],
             None => vec![self.publish_names()],
@@ -171,7 +179,8 @@ impl<'r> Situation<'r> {
     }
 
     fn name_mismatch(&self) -> Vec<Advice> {
-        let confirmed = self.name.as_ref().map_or_else(|| "the confirmed name".to_owned(), ToString::to_string);
+        let confirmed =
+            self.name.as_ref().map_or_else(|| "the confirmed name".to_owned(), ToString::to_string);
         let mut advice = vec![peer(format!("present a certificate with the dNSName {confirmed}"))];
         let named = self.facts.as_ref().is_some_and(|facts| !facts.dns.is_empty());
         if named && self.policy.is_none_or(|policy| policy.confirm == Confirm::ReverseDns) {
@@ -204,7 +213,8 @@ impl<'r> Situation<'r> {
         let shown: Vec<String> = names.iter().take(MOST_QUESTIONS).map(ToString::to_string).collect();
         let mut advice = Vec::new();
         if !shown.is_empty() {
-            let what = format!("if this peer is meant, add its name to identity.names: {}", shown.join(" or "));
+            let what =
+                format!("if this peer is meant, add its name to identity.names: {}", shown.join(" or "));
             advice.push(Advice { who: Who::Here, what, records: Vec::new() });
         }
         if self.policy.is_none_or(|policy| policy.confirm == Confirm::ReverseDns) {
@@ -227,7 +237,9 @@ impl<'r> Situation<'r> {
         if secure {
             advice.push(self.tlsa(what.to_owned(), &owner, 3));
         } else {
-            let pkix = format!("{what}; as the zone is not signed, only usages 0 and 1 count, and the certificate needs a path to a CA that is trusted here");
+            let pkix = format!(
+                "{what}; as the zone is not signed, only usages 0 and 1 count, and the certificate needs a path to a CA that is trusted here"
+            );
             advice.push(self.tlsa(pkix, &owner, 1));
             advice.push(self.tlsa("or sign the zone, and then".to_owned(), &owner, 3));
         }
@@ -258,7 +270,8 @@ impl<'r> Situation<'r> {
         let Some(facts) = &self.facts else { return peer("present another certificate") };
         let others: Vec<String> =
             facts.other.iter().map(|(kind, count)| format!("{count} of type {kind}")).collect();
-        let mixed = if others.is_empty() { String::new() } else { format!(", other names: {}", others.join(", ")) };
+        let mixed =
+            if others.is_empty() { String::new() } else { format!(", other names: {}", others.join(", ")) };
         peer(format!(
             "present another certificate; this one has EKU {}, {} dNSName, {} iPAddress{mixed}, is valid from {} to {}",
             facts.eku,
@@ -323,7 +336,14 @@ impl<'r> Situation<'r> {
     fn host(&self) -> String {
         let facts = self.facts.as_ref();
         let own: Vec<DnsName> = facts
-            .map(|facts| facts.dns.iter().filter(|name| !name.starts_with('*')).filter_map(|name| name.parse().ok()).collect())
+            .map(|facts| {
+                facts
+                    .dns
+                    .iter()
+                    .filter(|name| !name.starts_with('*'))
+                    .filter_map(|name| name.parse().ok())
+                    .collect()
+            })
             .unwrap_or_default();
         let listed = self.policy.and_then(|policy| policy.names.as_deref());
         let best = match listed {
@@ -386,7 +406,8 @@ impl<'r> Situation<'r> {
         let Some((source, evidence)) = self.source.zip(self.evidence) else { return Vec::new() };
         let answer = evidence.outcome(&DnsName::reverse(source), RrType::PTR).and_then(Result::ok);
         let records = answer.into_iter().flat_map(|answer| &answer.records);
-        let names = records.filter_map(|record| if let RecordData::Ptr(name) = record { Some(name.clone()) } else { None });
+        let names = records
+            .filter_map(|record| if let RecordData::Ptr(name) = record { Some(name.clone()) } else { None });
         names.take(64).collect()
     }
 

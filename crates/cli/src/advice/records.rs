@@ -12,7 +12,8 @@ pub(super) fn dotted(name: &DnsName) -> String {
 }
 
 pub(super) fn ptr(source: Option<IpAddr>, host: &str) -> String {
-    let owner = source.map_or_else(|| "<reverse name>.".to_owned(), |source| dotted(&DnsName::reverse(source)));
+    let owner =
+        source.map_or_else(|| "<reverse name>.".to_owned(), |source| dotted(&DnsName::reverse(source)));
     format!("{owner} PTR {host}")
 }
 
