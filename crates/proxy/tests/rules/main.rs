@@ -16,6 +16,7 @@ mod dane;
 mod dns;
 mod names;
 mod ports;
+mod relaying;
 mod stage;
 
 use revouch_validator::reason::Reason;

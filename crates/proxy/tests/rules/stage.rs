@@ -30,6 +30,7 @@ pub const HELLO: &[u8] = b"hello from the peer\n";
 pub struct Plan {
     policy: Option<String>,
     upstream: String,
+    upstream_address: Option<String>,
     route: String,
     process: String,
     documents: String,
@@ -69,6 +70,7 @@ impl Plan {
         Self {
             policy: Some(String::new()),
             upstream: String::new(),
+            upstream_address: None,
             route: String::new(),
             process: String::new(),
             documents: String::new(),
@@ -101,6 +103,12 @@ impl Plan {
     /// More fields of the route's upstream, as `, name: value`.
     pub fn upstream(mut self, fields: &str) -> Self {
         self.upstream = fields.to_owned();
+        self
+    }
+
+    /// An upstream other than the backend.
+    pub fn upstream_address(mut self, address: &str) -> Self {
+        self.upstream_address = Some(address.to_owned());
         self
     }
 
@@ -177,6 +185,7 @@ impl Plan {
         dns: SocketAddr,
         upstream: SocketAddr,
     ) -> String {
+        let upstream = self.upstream_address.clone().unwrap_or_else(|| upstream.to_string());
         let mut text = format!(
             "\
 apiVersion: revouch.dev/v1alpha1

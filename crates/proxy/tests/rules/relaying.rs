@@ -1,0 +1,76 @@
+//! What an accepted peer gets, and what a refused one that sends all the same sees.
+
+use revouch_testbed::{Ending, Peer};
+use revouch_validator::reason::Reason;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::stage::{HELLO, NAME, Plan, SOURCE, Stage};
+
+#[tokio::test]
+async fn a_refused_peer_that_streams_at_once_still_sees_its_alert() {
+    let stage = Stage::with_policy("").await;
+    let wrong = stage.ca.leaf().dns("other.example.test").issue().unwrap();
+    let peer = Peer::from(SOURCE).identity(&wrong).tls13();
+    for _ in 0..5 {
+        let mut connected = peer.connect(stage.listener).await.unwrap();
+        let ending = connected.echo(&vec![7; 300_000]).await;
+        let Ending::Alert(alert) = ending else { panic!("{ending:?}") };
+        assert_eq!(Some(alert.number()), Reason::NameMismatch.alert().map(|alert| alert.number()));
+    }
+    assert_eq!(stage.backend.connections(), 0);
+}
+
+#[tokio::test]
+async fn half_close_is_kept_and_bulk_arrives_whole() {
+    let stage = Stage::with_policy("").await;
+    let peer = Peer::from(SOURCE).identity(&stage.leaf());
+    let connected = peer.connect(stage.listener).await.unwrap();
+    let (mut reader, mut writer) = tokio::io::split(connected.stream);
+    let data: Vec<u8> =
+        (0..16 * 1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let sent = data.clone();
+    let sending = tokio::spawn(async move {
+        writer.write_all(&sent).await.unwrap();
+        writer.shutdown().await.unwrap();
+        writer
+    });
+    let mut echoed = Vec::new();
+    reader.read_to_end(&mut echoed).await.unwrap();
+    drop(sending.await.unwrap());
+    assert!(echoed == data, "{} octets of {} came back", echoed.len(), data.len());
+    let line = stage.line(0).await;
+    assert_eq!(line.text("close"), Some("finished"), "{line:?}");
+    assert_eq!(line.0["bytes_in"], 16 * 1024 * 1024);
+    assert_eq!(line.0["bytes_out"], 16 * 1024 * 1024);
+    let moved = stage.metric("revouch_bytes_total{direction=\"in\"}").await;
+    assert!(moved > 16e6, "{moved}");
+}
+
+#[tokio::test]
+async fn an_accepted_peer_whose_upstream_is_gone_is_closed_and_told_of_in_the_log() {
+    let stage = Plan::new().upstream_address("127.0.0.1:1").start().await;
+    let outcome = Peer::from(SOURCE).identity(&stage.leaf()).exchange(stage.listener, HELLO).await;
+    assert!(!outcome.accepted());
+    let line = stage.line(0).await;
+    assert_eq!(
+        (line.text("outcome"), line.text("close")),
+        (Some("accepted"), Some("upstream_unreachable")),
+        "{line:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_handshake_resumes_an_earlier_one() {
+    let stage = Stage::with_policy("").await;
+    // The same configuration twice would offer whatever ticket or session the first handshake gave.
+    let peer = Peer::from(SOURCE).identity(&stage.leaf());
+    for peer in [peer.clone().tls12(), peer.tls13()] {
+        let before = stage.lines().len();
+        let mut connected = peer.connect(stage.listener).await.unwrap();
+        assert_eq!(connected.echo(HELLO).await, Ending::Echoed);
+        assert_eq!(connected.stream.get_ref().1.tls13_tickets_received(), 0);
+        drop(connected);
+        stage.line(before).await;
+        stage.accepts_peer(&peer, NAME).await;
+    }
+}
