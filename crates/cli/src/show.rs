@@ -33,12 +33,6 @@ impl Style {
         Self { colour: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
-    /// Never any.
-    #[cfg(test)]
-    pub(crate) fn plain() -> Self {
-        Self { colour: false }
-    }
-
     pub(crate) fn paint(self, colour: Colour, text: &str) -> String {
         if !self.colour {
             return text.to_owned();

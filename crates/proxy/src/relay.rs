@@ -2,7 +2,7 @@
 //!
 //! Promises: an end of one direction is passed on and the other goes on (half-close); a direction that fails ends both; nothing is held back
 //! for longer than it takes to write it; buffers start small and grow with what was moved, so that idle connections cost little
-//! and bulk ones few calls. Takes an [`Authorized`](crate::tls::Authorized), by value: nobody else is relayed.
+//! and bulk ones few calls. Takes an [`Authorized`], by value: nobody else is relayed.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -30,7 +30,7 @@ type Stream = TlsStream<Gate<TcpStream, Evidence>>;
 
 /// A connection whose peer may be relayed: its verdict accepted it or Audit let it through, and it has proven its key.
 ///
-/// Made by [`handshake`] alone; the relay takes it by value.
+/// Made at the end of a handshake alone; the relay takes it by value.
 pub struct Authorized {
     stream: Stream,
     identity: Option<ForwardedIdentity>,

@@ -2,7 +2,7 @@
 //!
 //! Promises: the TLS stream does not leave this module except inside an [`Authorized`], and that is made in one place only: after a
 //! full handshake, never a resumed one, in which the peer has proven that it holds its certificate's key, with the verdict on that
-//! certificate. Everything else ends in a [`Refused`], whose alert has been written.
+//! certificate. Everything else ends in a refusal, whose alert has been written.
 
 mod gate;
 mod handshake;

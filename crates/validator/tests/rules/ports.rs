@@ -70,7 +70,7 @@ fn r15_the_decision_waits_for_nothing_behind_the_set_that_is_taken() {
             evidence.insert(seen.clone());
         }
         let planned = revouch_validator::plan::questions(&ports, &connection(), &evidence, NOW);
-        planned.iter().any(|planned| planned.is_decisive())
+        planned.iter().any(revouch_validator::plan::Planned::is_decisive)
     };
     assert!(!waits_for(&secure().tlsa(&at_port(443), &[tlsa_of_nobody(1)])));
     assert!(!waits_for(&secure().bogus(&at_port(443), RrType::TLSA)));
