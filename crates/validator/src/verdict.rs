@@ -73,7 +73,7 @@ pub struct Accepted {
     /// The least DNSSEC state of what the verdict rests on; absent for persons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dnssec: Option<DnssecStatus>,
-    /// The subject's first common name; for persons only.
+    /// The subject's first common name, without control characters and of 256 octets at most; for persons only.
     #[serde(skip)]
     pub(crate) common_name: Option<String>,
 }
@@ -137,7 +137,8 @@ impl std::fmt::Display for Identity {
 pub struct ForwardedIdentity {
     /// The verified peer name: the confirmed name, the confirmed address, or a person's subject.
     pub verified_name: String,
-    /// For the CN TLV: the confirmed name or address; for a person the subject's first common name, if it has one.
+    /// For the CN TLV: the confirmed name or address; for a person the subject's first common name, if it has one
+    /// without control characters and of 256 octets at most.
     pub common_name: Option<String>,
 }
 

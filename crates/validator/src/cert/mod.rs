@@ -9,6 +9,7 @@ mod der;
 mod fingerprint;
 mod key;
 mod names;
+mod subject;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub use self::fingerprint::Fingerprint;
 pub use self::key::{KeyAlgorithm, KeyFacts, MAX_RSA_BITS, MIN_RSA_BITS, WeakKey};
 pub use self::names::OtherName;
 use self::names::{GeneralName, cn_names_device, dns_matches, ip_matches, read_general_name};
-use crate::escape::escape;
+use self::subject::subject_text;
 use crate::name::DnsName;
 use crate::timestamp::Timestamp;
 
@@ -179,7 +180,7 @@ impl CertificateFacts {
             spki: certificate.public_key().raw.to_vec(),
             not_before: timestamp(certificate.validity().not_before),
             not_after: timestamp(certificate.validity().not_after),
-            subject: escape(certificate.subject().to_string()),
+            subject: subject_text(certificate.subject()),
         };
         facts.read_extensions(&certificate)?;
         Ok(facts)

@@ -321,3 +321,23 @@ proptest! {
         prop_assert_eq!(facts.matches_dns(&reference.parse().unwrap()).is_some(), theirs);
     }
 }
+
+#[test]
+fn subjects_of_another_text_type_stay_apart() {
+    let named = |latin: &[u8; 4]| {
+        let mut params = leaf(&["a.example"]);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "QQQQ");
+        let mut der = Entity::self_signed(params).der.to_vec();
+        // UTF8String becomes TeletexString.
+        let places: Vec<usize> =
+            (0..der.len() - 6).filter(|at| der[*at..].starts_with(b"\x0c\x04QQQQ")).collect();
+        for at in places {
+            der[at] = 0x14;
+            der[at + 2..at + 6].copy_from_slice(latin);
+        }
+        CertificateFacts::parse(&der).unwrap().subject_display().to_owned()
+    };
+    assert_eq!(named(b"Zo\xeb "), "CN=Zo\\195\\171 ");
+    assert_ne!(named(b"\xe9\xe9\xe9\xe9"), named(b"\xe8\xe8\xe8\xe8"));
+}

@@ -30,6 +30,9 @@ use candidate::Candidate;
 use class::{Class, classify};
 use log::Log;
 
+/// The longest common name that is passed on, in octets; RFC 5280 allows 64 characters.
+const MAX_COMMON_NAME: usize = 256;
+
 /// Everything that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
@@ -250,7 +253,7 @@ impl<'a> Decision<'a, '_> {
             tlsa: None,
             path: Some(path),
             dnssec: None,
-            common_name: self.facts.common_names.first().cloned(),
+            common_name: self.facts.common_names.first().filter(|name| can_be_passed_on(name)).cloned(),
         })
     }
 
@@ -438,6 +441,12 @@ fn keep_furthest(furthest: &mut Option<Refusal>, refusal: Refusal) {
     if furthest.is_none_or(|(stage, _)| refusal.0 > stage) {
         *furthest = Some(refusal);
     }
+}
+
+/// Whether a common name says the same to whoever reads it: a NUL or a line break in it would end it early for some.
+fn can_be_passed_on(common_name: &str) -> bool {
+    let odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    common_name.len() <= MAX_COMMON_NAME && !common_name.contains(odd)
 }
 
 fn rule_of(reason: Reason) -> &'static str {

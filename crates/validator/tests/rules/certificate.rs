@@ -120,6 +120,41 @@ fn r4_what_is_passed_on_depends_on_the_class() {
 }
 
 #[test]
+fn r4_a_common_name_that_could_be_read_in_two_ways_is_not_passed_on() {
+    let policy = policy(with_clients(Subjects::Person));
+    let long = "a".repeat(257);
+    for odd in ["root\0.evil", "a\r\nb", "\u{85}", long.as_str()] {
+        let verdict = judge(&policy, &person(odd).chain(), &secure());
+        let told = verdict.forwarded_identity(&policy).unwrap();
+        assert_eq!(told.common_name, None, "{odd:?}");
+        assert!(told.verified_name.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+    }
+    let verdict = judge(&policy, &person("Zo\u{eb} M\u{fc}ller").chain(), &secure());
+    assert_eq!(
+        verdict.forwarded_identity(&policy).unwrap().common_name.as_deref(),
+        Some("Zo\u{eb} M\u{fc}ller")
+    );
+}
+
+#[test]
+fn r1_no_subject_can_be_written_so_that_it_reads_as_another() {
+    let policy = policy(with_clients(Subjects::Person));
+    let verified = |leaf: Leaf| {
+        let verdict = judge(&policy, &leaf.chain(), &secure());
+        verdict.forwarded_identity(&policy).unwrap().verified_name
+    };
+    let organised = |name: &str, organisation: &str| {
+        let mut leaf = person(name);
+        leaf.params.distinguished_name.push(rcgen::DnType::OrganizationName, organisation);
+        verified(leaf)
+    };
+    assert_eq!(organised("Alice", "Bank"), "CN=Alice, O=Bank");
+    assert_ne!(verified(person("Alice, O=Bank")), organised("Alice", "Bank"));
+    assert_ne!(verified(person("Alice + O=Bank")), "CN=Alice + O=Bank");
+    assert!(verified(person(&"x".repeat(10_000))).ends_with("xxx..."));
+}
+
+#[test]
 fn r4_a_refused_peer_has_no_identity() {
     let policy = policy(|draft| draft.forward_identity = ForwardIdentity::Always);
     let verdict = judge(&policy, &server(&["other.example.test"]).chain(), &secure());
