@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use revouch_validator::reason::Reason;
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Outcome;
 use crate::exit::Failure;
@@ -147,7 +148,7 @@ fn told(row: &Row, style: Style) -> String {
     text
 }
 
-/// Stays up until Ctrl-C.
+/// Stays up until Ctrl-C or SIGTERM, so that the directory is removed.
 fn stay(runtime: &Runtime, stage: &Stage, style: Style) -> Result<(), Failure> {
     let dir = stage.dir.path().display();
     print(&format!(
@@ -159,5 +160,12 @@ fn stay(runtime: &Runtime, stage: &Stage, style: Style) -> Result<(), Failure> {
         stage.metrics,
         stage.dns.address(),
     ))?;
-    runtime.block_on(tokio::signal::ctrl_c()).map_err(|error| Failure::new(format!("signals: {error}")))
+    let ended = async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    };
+    runtime.block_on(ended).map_err(|error| Failure::new(format!("signals: {error}")))
 }
