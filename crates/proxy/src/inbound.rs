@@ -19,10 +19,10 @@ use crate::admission::{ConnectionPermit, HandshakePermit, Handshakes};
 use crate::events::{Close, ConnectionEnd, Observer, Outcome, TlsFacts};
 use crate::listener::Shared;
 use crate::proxy_protocol::Header;
-use crate::relay::{Moved, relay};
+use crate::relay::{Moved, Relayed, relay};
 use crate::runtime::{ListenerRuntime, Loopback, Route};
 use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, read_hello};
-use crate::upstream::{self, UpstreamReader, UpstreamWriter};
+use crate::upstream::Upstream;
 
 /// A connection that was accepted by a socket.
 pub(crate) struct Arrival<S> {
@@ -120,19 +120,27 @@ async fn admitted(
         Ok((authorized, audited, route)) => {
             report.end.outcome = audited.map_or(Outcome::Accepted, Outcome::Audited);
             report.end.close = Close::Lost;
-            report.end.close = relayed(authorized, &route, listener, shared, report).await;
+            let Relayed { close, detail, linger } =
+                relayed(authorized, &route, listener, shared, report).await;
+            report.end.close = close;
+            report.end.detail = detail.or_else(|| report.end.detail.take());
+            linger_on(linger, shared).await;
         }
         Err(refused) => {
             report.end.outcome = Outcome::Refused(refused.reason);
             (report.end.alert, report.end.peer_alert) = (refused.alert, refused.peer_alert);
             report.end.detail = refused.detail;
-            let place = shared.lingering.try_acquire();
-            if let (Some(stream), Ok(_place)) = (refused.stream, place) {
-                shared.observer.lingering(true);
-                let _less = Less(&shared.observer);
-                linger(stream).await;
-            }
+            linger_on(refused.stream, shared).await;
         }
+    }
+}
+
+/// Lingers, if there is a connection left and room for it.
+async fn linger_on(stream: Option<TcpStream>, shared: &Shared) {
+    if let (Some(stream), Ok(_place)) = (stream, shared.lingering.try_acquire()) {
+        shared.observer.lingering(true);
+        let _less = Less(&shared.observer);
+        linger(stream).await;
     }
 }
 
@@ -196,17 +204,18 @@ async fn relayed(
     listener: &ListenerRuntime,
     shared: &Shared,
     report: &mut Report,
-) -> Close {
+) -> Relayed {
+    let failed = |close| Relayed { close, detail: None, linger: None };
     let forbidden = route.policy.as_ref().is_some_and(|policy| policy.loopback == Loopback::Forbid);
     if forbidden && route.upstream.is_loopback() {
-        return Close::UpstreamForbidden;
+        return failed(Close::UpstreamForbidden);
     }
     let connecting = connect(authorized.identity().cloned(), route, report);
     let upstream = match timeout(listener.deadlines.connect, connecting).await {
-        Err(_) => return Close::UpstreamTimeout,
+        Err(_) => return failed(Close::UpstreamTimeout),
         Ok(Err(error)) => {
             report.end.detail = Some(error.to_string());
-            return Close::UpstreamUnreachable;
+            return failed(Close::UpstreamUnreachable);
         }
         Ok(Ok(upstream)) => upstream,
     };
@@ -217,8 +226,8 @@ async fn connect(
     identity: Option<ForwardedIdentity>,
     route: &Route,
     report: &Report,
-) -> std::io::Result<(UpstreamReader, UpstreamWriter)> {
-    let (reader, mut writer) = upstream::connect(&route.upstream).await?;
+) -> std::io::Result<Upstream> {
+    let mut upstream = Upstream::connect(&route.upstream).await?;
     if route.send_proxy {
         let header = Header {
             source: report.end.source,
@@ -228,8 +237,7 @@ async fn connect(
             tls_version: report.end.tls.version,
             identity: identity.as_ref(),
         };
-        writer.write_all(&header.encode()).await?;
-        writer.flush().await?;
+        upstream.write_all(&header.encode()).await?;
     }
-    Ok((reader, writer))
+    Ok(upstream)
 }

@@ -1,32 +1,39 @@
-//! The relay: octets in both directions until both have ended.
+//! The relay: octets both ways between an authorized peer and its upstream.
 //!
-//! Promises: an end of one direction is passed on and the other goes on (half-close); a direction that fails ends both; nothing is held back
-//! for longer than it takes to write it; buffers start small and grow with what was moved, so that idle connections cost little
-//! and bulk ones few calls. Takes an [`Authorized`], by value: nobody else is relayed.
+//! Promises: takes an [`Authorized`], by value: nobody else is relayed. A side that has said all (close_notify, FIN) is told on as such, and the
+//! other may go on (half-close). A side that breaks off is never told on as an orderly end: an upstream sees a reset where the peer's
+//! stream was cut short without close_notify, a peer sees no close_notify where the upstream broke off. Nothing is held back for
+//! longer than it takes to write it. Buffers start small, grow with what is moved and shrink again, so that a quiet connection costs
+//! little and a busy one few calls.
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::Instant;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 
 use crate::events::{Close, Direction, Observer};
 use crate::tls::Authorized;
-use crate::upstream::{UpstreamReader, UpstreamWriter};
+use crate::upstream::Upstream;
 
-/// Buffer sizes, and from how many octets moved they are used (`tls.md` section 4).
-const SIZES: [(u64, usize); 3] = [(0, 4 * 1024), (128 * 1024, 16 * 1024), (10 * 1024 * 1024, 256 * 1024)];
-/// How much the TLS library may hold that was not written yet.
-const TLS_BUFFER: usize = 256 * 1024;
+/// Buffer sizes, and from how many octets moved without a rest they are used (`tls.md` section 4).
+const SIZES: [(u64, usize); 3] = [(0, SMALLEST), (128 * 1024, 16 * 1024), (10 * 1024 * 1024, LARGEST)];
+const SMALLEST: usize = 4 * 1024;
+const LARGEST: usize = 256 * 1024;
+/// After this time without an octet a large buffer is given back.
+const REST: Duration = Duration::from_secs(1);
 
-/// What has been moved so far. Read by the owner after the relay, and while it runs.
+/// What has been moved so far; can be read while the relay runs.
 #[derive(Debug, Default)]
 pub struct Moved {
     inbound: AtomicU64,
     outbound: AtomicU64,
-    /// Milliseconds after the start at which something was moved last.
-    last: AtomicU64,
 }
 
 impl Moved {
@@ -41,49 +48,87 @@ impl Moved {
     }
 }
 
-/// Which side of a direction failed.
-enum Side {
-    Reading(io::Error),
-    Writing,
+/// What became of a relay.
+pub(crate) struct Relayed {
+    /// How it ended.
+    pub(crate) close: Close,
+    /// What was wrong with the side that broke off.
+    pub(crate) detail: Option<String>,
+    /// The peer's connection where it has been told all and may still be sending: closed at once, it could lose what it was told.
+    pub(crate) linger: Option<TcpStream>,
 }
 
-struct Copier<'a> {
-    direction: Direction,
-    moved: &'a Moved,
-    started: Instant,
-    observer: &'a dyn Observer,
-}
-
-/// Relays until both directions have ended, one has failed, or nothing was moved for `idle`.
-pub async fn relay(
+/// Relays until both directions have ended, a side has broken off, or nothing was moved for `idle`.
+pub(crate) async fn relay(
     peer: Authorized,
-    upstream: (UpstreamReader, UpstreamWriter),
+    mut upstream: Upstream,
     idle: Duration,
     moved: &Moved,
     observer: &dyn Observer,
-) -> Close {
-    let (from_peer, to_peer) = peer.into_halves(TLS_BUFFER);
-    let (from_upstream, to_upstream) = upstream;
-    let started = Instant::now();
-    let copier = |direction| Copier { direction, moved, started, observer };
-    let inbound = async {
-        copier(Direction::In).run(from_peer, to_upstream).await.map_err(|side| match side {
-            Side::Reading(error) => peer_failure(&error),
-            Side::Writing => Close::UpstreamAborted,
-        })
+) -> Relayed {
+    let (mut from_peer, mut to_peer) = tokio::io::split(peer.into_stream(LARGEST));
+    let relay = Relay { idle, moved, observer, started: Instant::now(), last: AtomicU64::new(0) };
+    let ends = match &mut upstream {
+        Upstream::Tcp(stream) => {
+            let (from, to) = stream.split();
+            relay.run((&mut from_peer, &mut to_peer), (from, to)).await
+        }
+        Upstream::Unix(stream) => {
+            let (from, to) = stream.split();
+            relay.run((&mut from_peer, &mut to_peer), (from, to)).await
+        }
     };
-    let outbound = async {
-        copier(Direction::Out).run(from_upstream, to_peer).await.map_err(|side| match side {
-            Side::Reading(_) => Close::UpstreamAborted,
-            Side::Writing => Close::PeerAborted,
+    let close = ends.close();
+    if matches!(close, Close::PeerAborted | Close::PeerProtocol) {
+        upstream.abort();
+    }
+    let told_all = matches!((&ends.inbound, &ends.outbound), (Some(End::Writing), Some(End::Finished)));
+    let linger = told_all.then(|| from_peer.unsplit(to_peer).into_tcp());
+    Relayed { close, detail: ends.detail(), linger }
+}
+
+/// How one direction ended.
+#[derive(Debug)]
+enum End {
+    /// Its source has said all, and its sink was told.
+    Finished,
+    /// Its source broke off.
+    Reading(io::Error),
+    /// Its sink takes no more.
+    Writing,
+}
+
+/// How both ended; `None` where a direction had not.
+#[derive(Debug)]
+struct Ends {
+    inbound: Option<End>,
+    outbound: Option<End>,
+}
+
+impl Ends {
+    /// A side that broke off has ended both directions. A sink that takes no more is no failure if that side has said all itself: the usual
+    /// reset behind the end of a connection.
+    fn close(&self) -> Close {
+        match (&self.inbound, &self.outbound) {
+            (Some(End::Reading(error)), _) => peer_failure(error),
+            (_, Some(End::Reading(_))) | (Some(End::Writing), Some(End::Writing)) => Close::UpstreamAborted,
+            (Some(_), Some(_)) => Close::Finished,
+            (None, _) | (_, None) => Close::Idle,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        [&self.inbound, &self.outbound].into_iter().find_map(|end| match end {
+            Some(End::Reading(error)) => Some(error.to_string()),
+            _ => None,
         })
-    };
-    tokio::select! {
-        both = async { tokio::try_join!(inbound, outbound) } => match both {
-            Ok(_) => Close::Finished,
-            Err(close) => close,
-        },
-        () = idle_for(idle, moved, started) => Close::Idle,
+    }
+
+    /// A sink that takes no more ends its direction alone: what its side has said before it went is still on its way.
+    fn are_over(&self) -> bool {
+        let broken = |end: &Option<End>| matches!(end, Some(End::Reading(_)));
+        let both = self.inbound.is_some() && self.outbound.is_some();
+        both || broken(&self.inbound) || broken(&self.outbound)
     }
 }
 
@@ -93,68 +138,112 @@ fn peer_failure(error: &io::Error) -> Close {
     if tls { Close::PeerProtocol } else { Close::PeerAborted }
 }
 
-/// Returns once nothing was moved for `idle`.
-async fn idle_for(idle: Duration, moved: &Moved, started: Instant) {
-    loop {
-        let last = started + Duration::from_millis(moved.last.load(Ordering::Relaxed));
-        let until = last + idle;
-        if until <= Instant::now() {
-            return;
-        }
-        tokio::time::sleep_until(until).await;
-    }
+struct Relay<'a> {
+    idle: Duration,
+    moved: &'a Moved,
+    observer: &'a dyn Observer,
+    started: Instant,
+    /// Milliseconds after the start at which something was moved last.
+    last: AtomicU64,
 }
 
-impl Copier<'_> {
+impl Relay<'_> {
     async fn run(
         &self,
+        (from_peer, to_peer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+        (from_upstream, to_upstream): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    ) -> Ends {
+        let mut inbound = pin!(self.copy(Direction::In, from_peer, to_upstream));
+        let mut outbound = pin!(self.copy(Direction::Out, from_upstream, to_peer));
+        let mut idle = pin!(self.idle());
+        let mut ends = Ends { inbound: None, outbound: None };
+        while !ends.are_over() {
+            tokio::select! {
+                end = &mut inbound, if ends.inbound.is_none() => ends.inbound = Some(end),
+                end = &mut outbound, if ends.outbound.is_none() => ends.outbound = Some(end),
+                () = &mut idle => return Ends { inbound: None, outbound: None },
+            }
+        }
+        ends
+    }
+
+    async fn copy(
+        &self,
+        direction: Direction,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-    ) -> Result<(), Side> {
-        let mut total = 0_u64;
-        let mut buffer = vec![0; size_for(0)];
+    ) -> End {
+        let mut in_a_row = 0_u64;
+        let mut buffer = vec![0; SMALLEST];
         loop {
-            let read = from.read(&mut buffer).await.map_err(Side::Reading)?;
-            if read == 0 {
-                // An upstream or peer that has closed both directions already needs no end.
-                drop(to.shutdown().await);
-                return Ok(());
+            let reading = from.read(&mut buffer);
+            let read = if buffer_is_large(in_a_row) {
+                match timeout(REST, reading).await {
+                    Ok(read) => read,
+                    Err(_) => {
+                        (in_a_row, buffer) = (0, vec![0; SMALLEST]);
+                        continue;
+                    }
+                }
+            } else {
+                reading.await
+            };
+            let octets = match read {
+                Ok(0) => return finish(to).await,
+                Ok(read) => buffer.get(..read).unwrap_or_default(),
+                Err(error) => return End::Reading(error),
+            };
+            let written = async {
+                to.write_all(octets).await?;
+                to.flush().await
+            };
+            if written.await.is_err() {
+                return End::Writing;
             }
-            to.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(|_| Side::Writing)?;
-            to.flush().await.map_err(|_| Side::Writing)?;
-            total += read as u64;
-            self.count(read as u64);
-            let size = size_for(total);
+            in_a_row = in_a_row.saturating_add(octets.len() as u64);
+            self.count(direction, octets.len() as u64);
+            let size = size_for(in_a_row);
             if size > buffer.len() {
                 buffer.resize(size, 0);
             }
         }
     }
 
-    fn count(&self, octets: u64) {
-        let counter = match self.direction {
+    fn count(&self, direction: Direction, octets: u64) {
+        let counter = match direction {
             Direction::In => &self.moved.inbound,
             Direction::Out => &self.moved.outbound,
         };
         counter.fetch_add(octets, Ordering::Relaxed);
         let after = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved.last.fetch_max(after, Ordering::Relaxed);
-        self.observer.bytes(self.direction, octets);
+        self.last.store(after, Ordering::Relaxed);
+        self.observer.bytes(direction, octets);
+    }
+
+    /// Returns once nothing was moved for `idle`.
+    async fn idle(&self) {
+        loop {
+            let until = self.started + Duration::from_millis(self.last.load(Ordering::Relaxed)) + self.idle;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 }
 
-fn size_for(moved: u64) -> usize {
-    SIZES.iter().rev().find(|(from, _)| moved >= *from).map_or(4 * 1024, |(_, size)| *size)
+/// Tells the sink that there is no more.
+async fn finish(mut to: impl AsyncWrite + Unpin) -> End {
+    match to.shutdown().await {
+        Ok(()) => End::Finished,
+        Err(_) => End::Writing,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn size_for(in_a_row: u64) -> usize {
+    SIZES.iter().rev().find(|(from, _)| in_a_row >= *from).map_or(SMALLEST, |(_, size)| *size)
+}
 
-    #[test]
-    fn buffers_grow_with_what_was_moved() {
-        assert_eq!(size_for(0), 4 * 1024);
-        assert_eq!(size_for(128 * 1024), 16 * 1024);
-        assert_eq!(size_for(u64::MAX), 256 * 1024);
-    }
+fn buffer_is_large(in_a_row: u64) -> bool {
+    size_for(in_a_row) > SMALLEST
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use revouch_validator::connection::Connection;
@@ -11,7 +12,7 @@ use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::verdict::{ForwardedIdentity, Verdict};
 use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::StartHandshake;
@@ -43,14 +44,41 @@ impl Authorized {
         self.identity.as_ref()
     }
 
-    /// The two directions.
-    #[must_use]
-    pub fn into_halves(
-        mut self,
-        write_buffer: usize,
-    ) -> (impl AsyncRead + Send + Unpin, impl AsyncWrite + Send + Unpin) {
+    /// The connection, for the relay. At most `write_buffer` octets are held for a peer that does not take them.
+    pub(crate) fn into_stream(mut self, write_buffer: usize) -> PeerStream {
         self.stream.get_mut().1.set_buffer_limit(Some(write_buffer));
-        tokio::io::split(self.stream)
+        PeerStream(self.stream)
+    }
+}
+
+/// The decrypted connection of an authorized peer.
+pub(crate) struct PeerStream(Stream);
+
+impl PeerStream {
+    /// The connection below, without TLS: to linger on.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.0.into_inner().0.into_inner()
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    /// Sends close_notify, and FIN behind it.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }
 

@@ -35,8 +35,7 @@ impl Default for PathCache {
 
 impl PathCache {
     fn with_room(found: usize, failed: usize) -> Self {
-        let entries =
-            |most| Mutex::new(Entries { most, verdicts: HashMap::new(), order: VecDeque::new() });
+        let entries = |most| Mutex::new(Entries { most, verdicts: HashMap::new(), order: VecDeque::new() });
         Self { found: entries(found), failed: entries(failed) }
     }
 
