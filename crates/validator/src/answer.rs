@@ -53,6 +53,7 @@ impl fmt::Display for Negative {
 
 /// One step from an alias to its target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainLink {
     /// The owner of the CNAME, given or synthesised from a DNAME.
     pub owner: DnsName,
@@ -64,6 +65,7 @@ pub struct ChainLink {
 
 /// The time in which every signature that an answer rests on is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SignatureWindow {
     /// The latest inception.
     pub from: Timestamp,
@@ -87,6 +89,7 @@ impl SignatureWindow {
 
 /// One answer, positive or negative.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The records of the type asked for, at the end of the chain; none if `negative`.
     pub records: Vec<RecordData>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One inbound connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Connection {
     source: IpAddr,
     /// The peer's port; 0 if it is not known (a check by hand without one).

@@ -50,6 +50,7 @@ pub enum AnswerSource {
 
 /// One question with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ObservationForm")]
 pub struct Observation {
     /// What was asked.
     #[serde(flatten)]
@@ -67,6 +68,43 @@ pub struct Observation {
     /// Time until the answer stood, in microseconds.
     #[serde(default)]
     pub elapsed_us: u64,
+}
+
+/// An observation as it is read: a field that is not known, or both outcomes at once, is an error.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObservationForm {
+    name: DnsName,
+    #[serde(rename = "type")]
+    rr_type: RrType,
+    answer: Option<Answer>,
+    failure: Option<DnsFailure>,
+    group: String,
+    source: AnswerSource,
+    #[serde(default)]
+    upstream_queries: u32,
+    #[serde(default)]
+    elapsed_us: u64,
+}
+
+impl TryFrom<ObservationForm> for Observation {
+    type Error = &'static str;
+
+    fn try_from(form: ObservationForm) -> Result<Self, &'static str> {
+        let outcome = match (form.answer, form.failure) {
+            (Some(answer), None) => Outcome::Answer(answer),
+            (None, Some(failure)) => Outcome::Failure(failure),
+            _ => return Err("an observation has either an answer or a failure"),
+        };
+        Ok(Self {
+            question: Question::new(form.name, form.rr_type),
+            outcome,
+            group: form.group,
+            source: form.source,
+            upstream_queries: form.upstream_queries,
+            elapsed_us: form.elapsed_us,
+        })
+    }
 }
 
 /// The outcome of one question.
@@ -94,6 +132,7 @@ impl Outcome {
 
 /// What was recorded for one source address. Immutable once the decision is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// The source address, canonical (an IPv4-mapped IPv6 address as IPv4).
     source: IpAddr,

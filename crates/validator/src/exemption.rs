@@ -20,7 +20,7 @@ const BUILT_IN_ZONES: &[&[&str]] = &[&["localhost"], &["onion"]];
 
 /// One zone that an operator exempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExemptZone {
     /// The zone; everything at or below it is exempt, on label boundaries.
     pub zone: DnsName,
@@ -31,7 +31,7 @@ pub struct ExemptZone {
 
 /// The exemptions that cover one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exemptions {
     /// Zones of the `DnssecExemption` documents that cover the policy.
     pub listed: Vec<ExemptZone>,

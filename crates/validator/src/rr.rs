@@ -83,6 +83,7 @@ impl<'de> Deserialize<'de> for RrType {
 
 /// One TLSA record (RFC 6698 section 2.1), as it came: any number may stand in its fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tlsa {
     /// Certificate usage, 0 to 3 if it is one that RFC 7671 knows.
     pub usage: u8,
@@ -112,6 +113,7 @@ impl fmt::Display for Tlsa {
 
 /// One SRV record (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Srv {
     /// Lower is asked first.
     pub priority: u16,
@@ -125,6 +127,7 @@ pub struct Srv {
 
 /// What counts here of one SVCB or HTTPS record (RFC 9460).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Svcb {
     /// 0 is AliasMode; anything else is ServiceMode, lower first.
     pub priority: u16,
@@ -136,6 +139,7 @@ pub struct Svcb {
 
 /// One CAA record (RFC 8659). Reported, never a reason to refuse.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Caa {
     /// Flags; 128 is issuer-critical.
     pub flags: u8,

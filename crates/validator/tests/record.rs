@@ -1,0 +1,107 @@
+//! Records that are read from a file: what `docs/record.md` says of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use common::*;
+use revouch_validator::answer::{ChainLink, DnssecStatus};
+use revouch_validator::decide::Case;
+use revouch_validator::exemption::ExemptZone;
+use revouch_validator::record::{MAX_RECORD, Record};
+use revouch_validator::rr::RrType;
+use serde_json::{Value, json};
+
+/// A record in which everything that a record can hold stands.
+fn full() -> Value {
+    let policy = policy(|draft| {
+        draft.services = vec!["_xmpps-server._tcp".parse().unwrap()];
+        draft.exemptions.listed.push(ExemptZone { zone: name("corp.test"), not_after: Some(NOW) });
+    });
+    let chain = server(&["gw1.example.test"]).chain();
+    let service = "_xmpps-server._tcp.gw1.example.test";
+    let mut dns = secure()
+        .tlsa("_5269._tcp.gw1.example.test", &[tlsa_of(&chain, 1, 1, 1)])
+        .srv(service, &[(10, 5269, "gw1.example.test")])
+        .svcb(service, &[(1, None, ".")])
+        .signed_until("gw1.example.test", RrType::A, NOW)
+        .bogus("gw1.example.test", RrType::CERT);
+    dns.change("gw1.example.test", RrType::A, |answer| {
+        let (owner, target) = (name("gw1.example.test"), name("gw1.other.test"));
+        answer.chain = vec![ChainLink { owner, target, status: DnssecStatus::Secure }];
+    });
+    let (connection, trust) = (connection(), trust());
+    let (evidence, _) = dns.gather(&policy, &connection);
+    let case = Case {
+        policy: &policy,
+        chain: &chain,
+        connection: &connection,
+        evidence: Some(&evidence),
+        trust: &trust,
+        path: None,
+        now: NOW,
+    };
+    serde_json::from_str(&Record::of(&case, Some("p")).to_json().unwrap()).unwrap()
+}
+
+fn read(record: &Value) -> Result<Record, String> {
+    Record::from_json(record.to_string().as_bytes()).map_err(|error| error.to_string())
+}
+
+/// The places of all objects below `value` that are not mere wrappers of a variant.
+fn objects(value: &Value, at: &str, places: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            places.push(at.to_owned());
+            for (key, value) in map {
+                objects(value, &format!("{at}/{key}"), places);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                objects(value, &format!("{at}/{index}"), places);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn an_unknown_field_is_refused_wherever_it_stands() {
+    let record = full();
+    assert!(read(&record).unwrap().replay().is_accepted());
+    let mut places = Vec::new();
+    objects(&record, "", &mut places);
+    assert!(places.len() > 20, "{places:?}");
+    for place in places {
+        let mut changed = record.clone();
+        changed.pointer_mut(&place).unwrap()["notBefore"] = json!(1);
+        assert!(read(&changed).is_err(), "{place}");
+    }
+}
+
+#[test]
+fn an_observation_has_one_outcome() {
+    let mut record = full();
+    let observation = &mut record["evidence"]["observations"][0];
+    assert!(observation["answer"].is_object());
+    observation["failure"] = json!("timeout");
+    assert!(read(&record).unwrap_err().contains("either an answer or a failure"));
+    let observation = record["evidence"]["observations"][0].as_object_mut().unwrap();
+    observation.remove("answer");
+    assert!(read(&record).is_ok());
+    record["evidence"]["observations"][0].as_object_mut().unwrap().remove("failure");
+    assert!(read(&record).is_err());
+}
+
+#[test]
+fn a_question_stands_once_and_the_size_is_bounded() {
+    let mut record = full();
+    let observations = record["evidence"]["observations"].as_array_mut().unwrap();
+    let twice = observations[0].clone();
+    observations.push(twice);
+    assert!(read(&record).unwrap_err().contains("twice"));
+    assert!(Record::from_json(&vec![b' '; MAX_RECORD + 1]).unwrap_err().to_string().contains("16 MiB"));
+    let mut other = full();
+    other["version"] = json!("revouch.dev/record/v2");
+    assert!(read(&other).is_err());
+}
