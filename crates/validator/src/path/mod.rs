@@ -66,8 +66,9 @@ pub struct PathRequest<'a> {
 #[serde(transparent)]
 pub struct PathKey(Fingerprint);
 
-/// The outcome of a path validation, with what it was made from and when it holds, so that it can be cached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The outcome of a path validation, with what it was made from and when it holds, so that it can be cached. Cannot be read from
+/// a file: whoever wrote it would decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PathVerdict {
     /// What it was made from.
     pub key: PathKey,
