@@ -78,56 +78,57 @@ impl Entries {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use revouch_validator::path::PathError;
+    use revouch_lab::CertificateAuthority;
+    use revouch_validator::cert::CertificateFacts;
+    use revouch_validator::chain::Chain;
+    use revouch_validator::path::{Anchors, CrlPolicy, Crls, PathRequest, Purpose, validate};
 
     use super::*;
 
-    /// A verdict of the given number that holds from 100 to 200.
-    fn verdict(number: u8, outcome: &str) -> PathVerdict {
-        let key = format!("{number:02x}").repeat(32);
-        let json = format!(
-            r#"{{"key":"{key}","valid_from":100,"valid_until":200,"outcome":{{"Ok":{{"certificates":[],
-               "anchor":{{"fingerprint":null,"subject":"{outcome}"}}}}}}}}"#
+    /// A verdict on a new certificate: a path that is found if its CA is trusted.
+    fn verdict(ca: &CertificateAuthority, trusted: bool) -> PathVerdict {
+        let chain = Chain::new(ca.leaf().dns("a.test").issue().unwrap().chain()).unwrap();
+        let facts = CertificateFacts::parse(chain.leaf()).unwrap();
+        let anchors = if trusted { Anchors::from_der([ca.root()]).0 } else { Anchors::none() };
+        let made = validate(
+            &PathRequest {
+                chain: &chain,
+                facts: &facts,
+                purpose: Purpose::Server,
+                anchors: &anchors,
+                crls: &Crls::none(),
+                crl_policy: CrlPolicy::default(),
+            },
+            crate::logging::now(),
         );
-        let mut verdict: PathVerdict = serde_json::from_str(&json).unwrap();
-        if outcome == "failed" {
-            verdict.outcome = Err(PathError::UnknownIssuer);
-        }
-        verdict
+        assert_eq!(made.outcome.is_ok(), trusted);
+        made
     }
 
-    fn has(cache: &PathCache, verdict: &PathVerdict, now: u64) -> bool {
-        cache.get(&verdict.key, Timestamp(now)).is_some_and(|found| *found == *verdict)
+    fn has(cache: &PathCache, verdict: &PathVerdict) -> bool {
+        cache.get(&verdict.key, verdict.valid_until).is_some_and(|found| *found == *verdict)
     }
 
     #[test]
     fn a_verdict_is_given_out_while_it_holds_and_no_longer() {
-        let (cache, one) = (PathCache::default(), verdict(1, "found"));
+        let (cache, ca) = (PathCache::default(), CertificateAuthority::servers().unwrap());
+        let one = verdict(&ca, true);
         cache.put(one.clone());
-        assert!(has(&cache, &one, 100) && has(&cache, &one, 200));
-        assert!(!has(&cache, &one, 99) && !has(&cache, &one, 201));
-        assert!(!has(&cache, &verdict(2, "found"), 150));
+        assert!(has(&cache, &one));
+        assert!(cache.get(&one.key, one.valid_until.saturating_add(1)).is_none());
+        assert!(cache.get(&one.key, Timestamp(one.valid_from.0 - 1)).is_none());
+        assert!(!has(&cache, &verdict(&ca, true)));
     }
 
     #[test]
     fn the_oldest_makes_room_and_failures_never_drive_out_paths() {
-        let cache = PathCache::with_room(2, 2);
-        let paths = [1, 2, 3].map(|number| verdict(number, "found"));
+        let (cache, ca) = (PathCache::with_room(2, 2), CertificateAuthority::servers().unwrap());
+        let paths = [(); 3].map(|()| verdict(&ca, true));
         paths.iter().for_each(|path| cache.put(path.clone()));
-        assert_eq!(paths.each_ref().map(|path| has(&cache, path, 150)), [false, true, true]);
-        let failures = [11, 12, 13].map(|number| verdict(number, "failed"));
+        assert_eq!(paths.each_ref().map(|path| has(&cache, path)), [false, true, true]);
+        let failures = [(); 3].map(|()| verdict(&ca, false));
         failures.iter().for_each(|failure| cache.put(failure.clone()));
-        assert_eq!(failures.each_ref().map(|failure| has(&cache, failure, 150)), [false, true, true]);
-        assert_eq!(paths.each_ref().map(|path| has(&cache, path, 150)), [false, true, true]);
-    }
-
-    #[test]
-    fn a_newer_verdict_of_the_same_key_takes_the_place_of_the_older() {
-        let cache = PathCache::with_room(1, 1);
-        let (one, mut later) = (verdict(1, "found"), verdict(1, "found"));
-        later.valid_until = Timestamp(300);
-        cache.put(one);
-        cache.put(later.clone());
-        assert!(has(&cache, &later, 250));
+        assert_eq!(failures.each_ref().map(|failure| has(&cache, failure)), [false, true, true]);
+        assert_eq!(paths.each_ref().map(|path| has(&cache, path)), [false, true, true]);
     }
 }

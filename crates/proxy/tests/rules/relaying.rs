@@ -15,7 +15,10 @@ async fn a_refused_peer_that_streams_at_once_still_sees_its_alert() {
         let mut connected = peer.connect(stage.listener).await.unwrap();
         let ending = connected.echo(&vec![7; 300_000]).await;
         let Ending::Alert(alert) = ending else { panic!("{ending:?}") };
-        assert_eq!(Some(alert.number()), Reason::NameMismatch.alert().map(revouch_validator::alert::Alert::number));
+        assert_eq!(
+            Some(alert.number()),
+            Reason::NameMismatch.alert().map(revouch_validator::alert::Alert::number)
+        );
     }
     assert_eq!(stage.backend.connections(), 0);
 }
