@@ -119,7 +119,10 @@ fn listener_ports(documents: &[SourceDocument], policy: &str) -> Vec<u16> {
             && object.metadata.name.as_str() == policy
         {
             let refs = object.spec.target_refs.iter().flatten();
-            targets.extend(refs.filter_map(|target| target.name.as_ref()).map(revouch_api::documents::values::ObjectName::as_str));
+            targets.extend(
+                refs.filter_map(|target| target.name.as_ref())
+                    .map(revouch_api::documents::values::ObjectName::as_str),
+            );
         }
     }
     let mut ports = Vec::new();
