@@ -61,16 +61,10 @@ pub(crate) struct Situation<'r> {
 impl<'r> Situation<'r> {
     /// What a record and the verdict on it tell.
     pub(crate) fn of(record: &'r Record, verdict: &Verdict) -> Self {
-        // The candidate that the reason is about is the one whose check failed at the latest stage: the last that has more than a
-        // failed forward answer, else the first.
-        let failed = |own: bool| {
-            let checks = verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Fail);
-            let mut named = checks
-                .filter(|check| !own || check.check != "forward")
-                .filter_map(|c| c.candidate.as_deref());
-            named.next()
-        };
-        let candidate = failed(true).or_else(|| failed(false));
+        // The reason is the first failed check of the candidate that came furthest, the earlier of equals.
+        let failed = verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Fail);
+        let furthest = failed.min_by_key(|check| std::cmp::Reverse(stage(check.check)));
+        let candidate = furthest.and_then(|check| check.candidate.as_deref());
         let by_address = candidate.is_some_and(|text| text.parse::<IpAddr>().is_ok());
         Self {
             source: Some(record.connection.source()),
@@ -96,7 +90,7 @@ impl<'r> Situation<'r> {
             Reason::TlsaMissing | Reason::TlsaMismatch => self.publish_tlsa(reason),
             Reason::SourcePortUnlisted => vec![self.publish_port()],
             Reason::EkuAbsent | Reason::EkuAny | Reason::NamesMixed => {
-                vec![self.other_certificate(), self.waive_by_dane()]
+                self.other_certificate().into_iter().chain([self.waive_by_dane()]).collect()
             }
             Reason::EkuBoth
             | Reason::EkuOther
@@ -107,7 +101,7 @@ impl<'r> Situation<'r> {
             | Reason::KeyUsage
             | Reason::PathEku
             | Reason::Expired
-            | Reason::NotYetValid => vec![self.other_certificate()],
+            | Reason::NotYetValid => self.other_certificate().into_iter().collect(),
             Reason::Revoked => {
                 vec![peer("present a new certificate with a new key: this one was revoked by its CA")]
             }
@@ -266,24 +260,25 @@ impl<'r> Situation<'r> {
     }
 
     /// What the certificate is, beside what it has to be.
-    fn other_certificate(&self) -> Advice {
-        let Some(facts) = &self.facts else { return peer("present another certificate") };
+    fn other_certificate(&self) -> Option<Advice> {
+        let facts = self.facts.as_ref()?;
         let others: Vec<String> =
             facts.other.iter().map(|(kind, count)| format!("{count} of type {kind}")).collect();
         let mixed =
             if others.is_empty() { String::new() } else { format!(", other names: {}", others.join(", ")) };
-        peer(format!(
+        Some(peer(format!(
             "present another certificate; this one has EKU {}, {} dNSName, {} iPAddress{mixed}, is valid from {} to {}",
             facts.eku,
             facts.dns.len(),
             facts.ip.len(),
             facts.not_before,
             facts.not_after
-        ))
+        )))
     }
 
     fn unknown_issuer(&self) -> Advice {
-        let subject = self.facts.as_ref().map(|facts| facts.subject_display().to_owned()).unwrap_or_default();
+        let subject = self.facts.as_ref().map_or("", CertificateFacts::subject_display);
+        let subject = if subject.is_empty() { "a subject without name" } else { subject };
         peer(format!(
             "send the intermediate certificates too ({} certificate{} came, the first is of {subject}), or present a certificate of a CA \
              that is trusted here",
@@ -413,6 +408,19 @@ impl<'r> Situation<'r> {
 
     fn observations(&self) -> impl Iterator<Item = &'r Observation> {
         self.evidence.into_iter().flat_map(Evidence::iter)
+    }
+}
+
+/// How far a candidate has come when this check is made, in the order of `docs/verdict.md`.
+fn stage(check: &str) -> u8 {
+    match check {
+        "forward" => 1,
+        "answers" | "dnssec" => 2,
+        "source-port" => 3,
+        "tlsa" | "class" | "names-mixed" => 4,
+        "path" => 5,
+        "name" => 6,
+        _ => 0,
     }
 }
 

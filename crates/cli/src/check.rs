@@ -5,13 +5,17 @@ mod policy;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use revouch_proxy::load::files::Files;
 use revouch_proxy::load::resolver_builder;
+use revouch_resolver::{AskOptions, Resolver};
 use revouch_validator::connection::Connection;
 use revouch_validator::decide::{Case, decide};
 use revouch_validator::evidence::Evidence;
-use revouch_validator::policy::Multicast;
+use revouch_validator::plan;
+use revouch_validator::policy::{Multicast, Policy};
 use revouch_validator::record::Record;
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::Verdict;
@@ -89,6 +93,11 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
+    if args.save_evidence.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err(Failure::new(
+            "--save-evidence needs the name of a file: the verdict goes to standard output",
+        ));
+    }
     let recorded = args.evidence.as_deref().map(recorded).transpose()?;
     let now = args.at.or(recorded.as_ref().map(|record| record.now));
     let now = time::or_now(now);
@@ -108,7 +117,7 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         policy: chosen.policy(),
         chain: &chain,
         connection: &connection,
-        evidence: evidence.as_deref(),
+        evidence: evidence.as_ref(),
         trust: &trust,
         path: None,
         now,
@@ -142,7 +151,7 @@ fn gather(
     chosen: &Chosen,
     connection: &Connection,
     now: Timestamp,
-) -> Result<Arc<Evidence>, Failure> {
+) -> Result<Evidence, Failure> {
     block_on(async {
         let multicast = chosen.policy().multicast == Multicast::Allow;
         let mut resolver = chosen.resolver.clone();
@@ -158,8 +167,30 @@ fn gather(
         if args.at.is_some() {
             builder = builder.clock(Arc::new(move || now));
         }
-        Ok(build(builder)?.gather(chosen.policy(), connection).await)
+        let resolver = build(builder)?;
+        let evidence = resolver.gather(chosen.policy(), connection).await;
+        Ok(with_advice(Arc::unwrap_or_clone(evidence), &resolver, chosen.policy(), connection, now).await)
     })
+}
+
+/// The gate waits for no advice (R7); by hand there is time for it.
+async fn with_advice(
+    mut evidence: Evidence,
+    resolver: &Resolver,
+    policy: &Policy,
+    connection: &Connection,
+    now: Timestamp,
+) -> Evidence {
+    let deadline = Duration::from_millis(policy.deadline_ms.into());
+    let options = AskOptions { deadline, multicast: policy.multicast, ..AskOptions::default() };
+    let open =
+        plan::questions(policy, connection, &evidence, now).into_iter().filter(|each| !each.is_decisive());
+    let open: Vec<_> = open.map(|each| each.question).collect();
+    let asked = open.iter().map(|question| resolver.ask(question, &policy.exemptions, &options));
+    for observation in join_all(asked).await {
+        evidence.insert(observation);
+    }
+    evidence
 }
 
 fn recorded(path: &Path) -> Result<Record, Failure> {
@@ -167,14 +198,14 @@ fn recorded(path: &Path) -> Result<Record, Failure> {
         .map_err(|error| Failure::new(format!("{}: no record: {error}", path.display())))
 }
 
-fn of_record(record: Record, connection: &Connection) -> Result<Option<Arc<Evidence>>, Failure> {
+fn of_record(record: Record, connection: &Connection) -> Result<Option<Evidence>, Failure> {
     match record.evidence {
         Some(evidence) if evidence.source() != connection.source() => Err(Failure::new(format!(
             "the evidence is about {}, not about --source {}",
             evidence.source(),
             connection.source()
         ))),
-        evidence => Ok(evidence.map(Arc::new)),
+        evidence => Ok(evidence),
     }
 }
 

@@ -297,11 +297,6 @@ fn certificate(der: &[u8]) -> String {
     if more > 0 {
         told.push_str(&format!(" and {more} more"));
     }
-    format!(
-        "{}, EKU {}{told}, valid {} to {}",
-        facts.subject_display(),
-        facts.eku,
-        facts.not_before,
-        facts.not_after
-    )
+    let subject = if facts.subject_display().is_empty() { "no subject" } else { facts.subject_display() };
+    format!("{subject}, EKU {}{told}, valid {} to {}", facts.eku, facts.not_before, facts.not_after)
 }

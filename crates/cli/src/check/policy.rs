@@ -92,7 +92,7 @@ impl Chosen {
             (None, []) if !matters => Ok(0),
             (None, [port, ..]) if !matters => Ok(*port),
             (None, []) => Err(Failure::new(format!(
-                "PeerPolicy {}: its Listener is not in this file: say with --local-port which port peers connect to",
+                "PeerPolicy {}: no Listener with a port of its own is in this file: say with --local-port which port peers connect to",
                 self.name()
             ))),
             (None, ports) => {

@@ -7,6 +7,7 @@ mod cast;
 mod peer;
 mod stage;
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use revouch_validator::reason::Reason;
@@ -51,9 +52,17 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("no thread can be started: {error}")))?;
+    // From the very start, so that the stage is taken down whenever it comes.
+    let mut interrupted = runtime.spawn(interrupted());
     let (stage, cast) = stage::set(&runtime)?;
     let mut rows = Vec::new();
+    if !json {
+        print(&head(style))?;
+    }
     for member in &cast.members {
+        if interrupted.is_finished() {
+            return Err(Failure::new("interrupted"));
+        }
         let row = visit(&runtime, &stage, member)?;
         if !json {
             print(&told(&row, style))?;
@@ -73,7 +82,9 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         print(&style.headline(well, &text))?;
     }
     if !args.once {
-        stay(&runtime, &stage, style)?;
+        invite(&stage, json, style)?;
+        let ended = runtime.block_on(&mut interrupted).map_err(std::io::Error::other).and_then(|ended| ended);
+        ended.map_err(|error| Failure::new(format!("signals: {error}")))?;
     }
     drop(stage.proxy);
     Ok(well)
@@ -133,39 +144,45 @@ fn wait_for_line(stage: &Stage, number: usize) -> Result<serde_json::Value, Fail
     }
 }
 
-fn told(row: &Row, style: Style) -> String {
-    let (mark, colour) = if row.as_expected { ("ok  ", Colour::Green) } else { ("FAIL", Colour::Red) };
-    let mut text = format!(
-        "{} {:36} {:32} {}",
-        style.paint(colour, mark),
-        row.peer,
-        row.verdict,
-        style.paint(Colour::Dim, &row.seen)
+fn head(style: Style) -> String {
+    let text = format!(
+        "     {:35} {:28} {:28} {}",
+        "peer", "expected by the rules", "verdict and reason", "what the peer saw"
     );
-    if row.verdict != row.expected {
-        text.push_str(&format!("\n     expected by the rules: {}", row.expected));
-    }
-    text
+    style.paint(Colour::Bold, &text)
 }
 
-/// Stays up until Ctrl-C or SIGTERM, so that the directory is removed.
-fn stay(runtime: &Runtime, stage: &Stage, style: Style) -> Result<(), Failure> {
+fn told(row: &Row, style: Style) -> String {
+    let (mark, colour) = if row.as_expected { ("ok  ", Colour::Green) } else { ("FAIL", Colour::Red) };
+    let (mark, seen) = (style.paint(colour, mark), style.paint(Colour::Dim, &row.seen));
+    format!("{mark} {:35} {:28} {:28} {seen}", row.peer, row.expected, row.verdict)
+}
+
+/// How to try it by hand.
+fn invite(stage: &Stage, json: bool, style: Style) -> Result<(), Failure> {
     let dir = stage.dir.path().display();
-    print(&format!(
-        "\n{}\n  openssl s_client -connect {} -bind 127.0.2.1 -cert {dir}/a.pem -cert_chain {dir}/a.pem -key {dir}/a.key\n\
+    let text = format!(
+        "\n{}\n  openssl s_client -connect {} -servername demo.test -bind 127.0.2.1 -cert {dir}/a.pem -cert_chain {dir}/a.pem -key {dir}/a.key\n\
          From 127.0.2.7, which has no PTR record, the same certificate is refused. The files are in {dir},\n\
          the access log is {dir}/access.log, metrics are at http://{}/metrics, the DNS at {}. Ctrl-C ends it.",
         style.paint(Colour::Bold, "Try it by hand:"),
         stage.listener,
         stage.metrics,
         stage.dns.address(),
-    ))?;
-    let ended = async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    };
-    runtime.block_on(ended).map_err(|error| Failure::new(format!("signals: {error}")))
+    );
+    if json {
+        // Standard output holds the one JSON document.
+        drop(writeln!(std::io::stderr(), "{text}"));
+        return Ok(());
+    }
+    print(&text)
+}
+
+/// Waits for Ctrl-C, or for whoever ends processes politely.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminated.recv() => Ok(()),
+    }
 }
