@@ -25,11 +25,20 @@ use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, re
 use crate::upstream::Upstream;
 
 /// A connection that was accepted by a socket.
-pub(crate) struct Arrival<S> {
-    pub(crate) stream: S,
+pub(crate) struct Arrival<'a> {
+    pub(crate) stream: TcpStream,
     pub(crate) source: SocketAddr,
     pub(crate) listener: Arc<ListenerRuntime>,
-    pub(crate) handshakes: Arc<Handshakes>,
+    pub(crate) handshakes: &'a Arc<Handshakes>,
+}
+
+/// A connection that was admitted: nothing was read from it yet.
+pub(crate) struct Admitted {
+    stream: TcpStream,
+    listener: Arc<ListenerRuntime>,
+    connection: ConnectionPermit,
+    handshake: HandshakePermit,
+    report: Report,
 }
 
 /// Tells of the end when it is dropped.
@@ -49,24 +58,32 @@ impl Drop for Report {
     }
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(arrival: Arrival<TcpStream>, shared: Arc<Shared>) {
+/// Takes the connection's places, in the order of arrival. `None`: there was none; the connection is closed and has been told of.
+pub(crate) fn admit(arrival: Arrival<'_>, shared: &Shared) -> Option<Admitted> {
     let Arrival { stream, source, listener, handshakes } = arrival;
     shared.observer.opened(&listener.name);
-    let mut report = report(&stream, source, &listener, &shared);
+    let mut report = report(&stream, source, &listener, shared);
     let permits = shared.connections.admit().and_then(|connection| {
         let handshake = handshakes.admit(source.ip(), listener.limits)?;
         Ok((connection, handshake))
     });
     match permits {
-        Err(reason) => report.end.outcome = Outcome::Refused(reason),
-        Ok(permits) => {
-            let cut = shared.cut.clone();
-            let served = Box::pin(admitted(stream, permits, &listener, &shared, &mut report));
-            if cut.run_until_cancelled(served).await.is_none() {
-                report.end.close = Close::Drained;
-            }
+        Ok((connection, handshake)) => Some(Admitted { stream, listener, connection, handshake, report }),
+        Err(reason) => {
+            report.end.outcome = Outcome::Refused(reason);
+            None
         }
+    }
+}
+
+/// Serves an admitted connection to its end.
+pub(crate) async fn serve(admitted: Admitted, shared: Arc<Shared>) {
+    let Admitted { stream, listener, connection: _place, handshake, mut report } = admitted;
+    let served = Box::pin(authorize_and_relay(stream, handshake, &listener, &shared, &mut report));
+    let cut = shared.cut.run_until_cancelled(served).await.is_none();
+    // Who was refused and only lingered is not cut.
+    if cut && !matches!(report.end.outcome, Outcome::Refused(_)) {
+        report.end.close = Close::Drained;
     }
 }
 
@@ -102,15 +119,14 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
     Report { end, moved: Arc::default(), started: Instant::now(), observer: Arc::clone(&shared.observer) }
 }
 
-/// An admitted connection: TLS, then the relay.
-async fn admitted(
+/// TLS, then the relay.
+async fn authorize_and_relay(
     stream: TcpStream,
-    permits: (ConnectionPermit, HandshakePermit),
+    in_flight: HandshakePermit,
     listener: &ListenerRuntime,
-    shared: &Arc<Shared>,
+    shared: &Shared,
     report: &mut Report,
 ) {
-    let (_connection, in_flight) = permits;
     // Nagle's algorithm only delays; a socket that does not take the option works without.
     drop(stream.set_nodelay(true));
     let outcome = authorize(stream, listener, shared, report).await;
@@ -157,7 +173,7 @@ impl Drop for Less<'_> {
 async fn authorize(
     stream: TcpStream,
     listener: &ListenerRuntime,
-    shared: &Arc<Shared>,
+    shared: &Shared,
     report: &mut Report,
 ) -> Result<(Authorized, Option<Reason>, Arc<Route>), Refused> {
     let deadline = report.started + listener.deadlines.handshake;

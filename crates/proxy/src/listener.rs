@@ -1,12 +1,14 @@
 //! Accepting connections on one socket.
 //!
-//! Promises: the loop ends when it is told to, and at nothing else; running out of file descriptors slows it down and is counted; the socket is
-//! closed the moment it ends. Each connection is a task of its own.
+//! Promises: the loop ends when it is told to, and at nothing else; running out of file descriptors slows it down, is counted each time and told once
+//! a second; the socket is closed the moment it ends. Connections are admitted in the order of their arrival, and each that was is a
+//! task of its own.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +21,8 @@ use crate::tls::PathCache;
 
 /// How long it waits after an error that will not go away at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// How often such an error is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How many refused connections may linger at a time; more are closed at once.
 const MAX_LINGERING: usize = 1024;
 
@@ -61,6 +65,7 @@ pub async fn run(
     shared: Arc<Shared>,
 ) {
     let handshakes = Arc::new(Handshakes::default());
+    let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -69,23 +74,93 @@ pub async fn run(
         match accepted {
             Ok((stream, source)) => {
                 let listener = Arc::clone(&current.borrow());
-                spawn(Arrival { stream, source, listener, handshakes: Arc::clone(&handshakes) }, &shared);
+                let arrival = Arrival { stream, source, listener, handshakes: &handshakes };
+                if let Some(admitted) = inbound::admit(arrival, &shared) {
+                    shared.tracker.spawn(inbound::serve(admitted, Arc::clone(&shared)));
+                }
             }
             Err(error) => {
-                let exhausted = matches!(
-                    error.raw_os_error(),
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-                );
+                let exhausted = is_exhaustion(&error);
                 shared.observer.accept_failed(exhausted);
-                if exhausted {
-                    tracing::warn!("no connection can be accepted: {error}");
-                    tokio::time::sleep(BACK_OFF).await;
+                if !exhausted && is_of_one_connection(&error) {
+                    continue;
+                }
+                trouble.tell(&error, Instant::now());
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(BACK_OFF) => {}
                 }
             }
         }
     }
 }
 
-fn spawn(arrival: Arrival<TcpStream>, shared: &Arc<Shared>) {
-    shared.tracker.spawn(inbound::serve(arrival, Arc::clone(shared)));
+/// Errors that will not go away at once, told once a second.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Trouble {
+    fn tell(&mut self, error: &io::Error, now: Instant) {
+        if self.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+            self.untold += 1;
+            return;
+        }
+        tracing::warn!(%error, times = self.untold + 1, "no connection can be accepted");
+        (self.told, self.untold) = (Some(now), 0);
+    }
+}
+
+/// The process, or the system, has no file descriptor or no memory for another connection.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// The error is that of the connection that would have been accepted, and the next may be well: accept(2), "Error handling".
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let errors = [
+        libc::ECONNABORTED,
+        libc::ECONNRESET,
+        libc::EINTR,
+        libc::EPERM,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::ENETDOWN,
+        libc::ENETUNREACH,
+        libc::EHOSTDOWN,
+        libc::EHOSTUNREACH,
+        libc::ENONET,
+        libc::EOPNOTSUPP,
+        libc::ETIMEDOUT,
+    ];
+    error.raw_os_error().is_some_and(|code| errors.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_one_connection_are_passed_over_at_once() {
+        let kinds = |code| {
+            let error = io::Error::from_raw_os_error(code);
+            (is_exhaustion(&error), is_of_one_connection(&error))
+        };
+        assert_eq!(kinds(libc::EMFILE), (true, false));
+        assert_eq!(kinds(libc::ENOMEM), (true, false));
+        assert_eq!(kinds(libc::ECONNABORTED), (false, true));
+        assert_eq!(kinds(libc::EBADF), (false, false));
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_once_a_second() {
+        let (mut trouble, error) = (Trouble::default(), io::Error::from_raw_os_error(libc::EMFILE));
+        let start = Instant::now();
+        (0..10).for_each(|_| trouble.tell(&error, start));
+        assert_eq!(trouble.untold, 9);
+        trouble.tell(&error, start + TELL_EVERY);
+        assert_eq!(trouble.untold, 0);
+    }
 }

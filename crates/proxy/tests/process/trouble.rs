@@ -49,8 +49,11 @@ async fn servers_that_are_to_validate_and_do_not_are_refused() {
 #[test]
 fn without_descriptors_it_waits_counts_and_goes_on() {
     let setup = Setup::new();
-    // Enough to start, not enough for the connections below.
-    let proxy = Proxy::start_with_descriptors(&setup.usual(), 64);
+    // Enough to start, not enough for the connections below, which no other limit turns away.
+    let listener = setup.listener("api", "127.0.0.1:0");
+    let listener = listener.replace("  routes:", "  limits: {handshakesPerSource: 1000}\n  routes:");
+    let config = setup.write("revouch.yaml", &(setup.process("") + &listener));
+    let proxy = Proxy::start_with_descriptors(&config, 64);
     proxy.wait_for("the limit on open files lets");
     let address = proxy.address("api");
     let held: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
