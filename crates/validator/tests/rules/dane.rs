@@ -218,3 +218,32 @@ fn r11_stands_before_no_rejected_class() {
         assert_eq!(told(&verdict), "refused server_auth_rejected");
     }
 }
+
+#[test]
+fn r11_usage_3_does_not_waive_the_strength_of_the_key() {
+    let p256 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let mut der = server(&["gw1.example.test"]).self_signed().chain().leaf().to_vec();
+    let at = der.windows(8).position(|octets| octets == p256).unwrap();
+    // The key is one on P-192, by its own account.
+    der[at + 7] = 0x01;
+    let chain = Chain::new(vec![der.into()]).unwrap();
+    let verdict = judge(&open(), &chain, &with(&[tlsa_of(&chain, 3, 1, 1)]));
+    assert_eq!(told(&verdict), "refused weak_key");
+    // Nor do the other ways round it.
+    assert_eq!(told(&judge(&open(), &chain, &secure())), "refused weak_key");
+}
+
+#[test]
+fn r13_an_exempt_reverse_zone_leads_to_no_usage_3_by_its_alias() {
+    let chain = server(&[]).ip("192.0.2.1").self_signed().chain();
+    let alias = "1.reverse.example.test";
+    let dns = secure()
+        .ptr_by_alias(alias, DnssecStatus::Secure, &[])
+        .tlsa(&format!("_5269._tcp.{alias}"), &[tlsa_of(&chain, 3, 1, 1)]);
+    assert_eq!(told(&judge(&open(), &chain, &dns)), "accepted 192.0.2.1");
+    let exempt = policy(|draft| {
+        let zone = name("2.0.192.in-addr.arpa");
+        draft.exemptions.listed = vec![revouch_validator::exemption::ExemptZone { zone, not_after: None }];
+    });
+    assert_eq!(told(&judge(&exempt, &chain, &dns)), "refused unknown_issuer");
+}

@@ -212,7 +212,9 @@ fn names_that_are_sorted_out_are_told_up_to_eight() {
     let listed = verdict.checks().iter().find(|check| check.check == "listed").unwrap();
     assert_eq!(listed.seen.matches("example.test").count(), 8);
     assert!(listed.seen.ends_with(" and 14 more"), "{}", listed.seen);
-    // Sorted out as unusable first.
+    // A name that could be a host's came further than one that could not.
+    let dns = secure().ptr(&["single", "other.example.test"]);
+    assert_eq!(told(&judge(&listing(&["gw1.example.test"]), &gw1(), &dns)), "refused name_not_listed");
     let verdict = judge(&listing(&["gw1.example.test"]), &gw1(), &secure().ptr(&["single", "x.invalid"]));
     assert_eq!(told(&verdict), "refused name_unusable");
 }
@@ -267,6 +269,26 @@ fn missing_or_foreign_evidence_fails_closed() {
         };
         assert_eq!(told(&decide(&case)), "refused evidence_missing");
     }
+}
+
+#[test]
+fn evidence_of_another_address_counts_for_nothing_under_forward_either() {
+    let policy = policy(|draft| {
+        (draft.confirm, draft.names) = (Confirm::Forward, Some(vec!["gw1.example.test".parse().unwrap()]));
+    });
+    let dns = secure().a("gw1.example.test", &["192.0.2.1", "192.0.2.2"]);
+    let (foreign, _) = dns.gather(&policy, &connection_from("192.0.2.2:40000"));
+    let (trust, chain, connection) = (trust(), gw1(), connection());
+    let case = Case {
+        policy: &policy,
+        chain: &chain,
+        connection: &connection,
+        evidence: Some(&foreign),
+        trust: &trust,
+        path: None,
+        now: NOW,
+    };
+    assert_eq!(told(&decide(&case)), "refused evidence_missing");
 }
 
 #[test]
