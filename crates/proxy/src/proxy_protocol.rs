@@ -1,8 +1,11 @@
 //! The PROXY protocol, version 2, as it is sent to the upstream (R4).
 //!
-//! Always there: the addresses, ALPN and the server name if there is one, and the SSL TLV with PP2_CLIENT_SSL. Only where the policy passes the
-//! authentication on: the certificate bits, a verify result of zero, the CN, and the verified peer name in [`PP2_TYPE_PEER_NAME`].
-//! Otherwise verify is [`NOT_VERIFIED`].
+//! Always there: the addresses, ALPN and the server name if there is one, and the SSL TLV with PP2_CLIENT_SSL. Only where the policy
+//! passes the authentication on: the certificate bits, a verify result of zero, the CN, and the verified peer name in
+//! [`PP2_TYPE_PEER_NAME`]. Otherwise verify is [`NOT_VERIFIED`].
+//!
+//! Promises: a name is sent whole or not at all. One that is too long, or holds a control character, could be taken for another
+//! name by an upstream that cuts it or stops at a NUL. A peer whose verified name cannot be sent is sent as not authenticated.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,7 +28,7 @@ const PP2_SUBTYPE_SSL_CN: u8 = 0x22;
 const PP2_CLIENT_SSL: u8 = 0x01;
 const PP2_CLIENT_CERT_CONN: u8 = 0x02;
 const PP2_CLIENT_CERT_SESS: u8 = 0x04;
-/// The longest value that is sent; longer ones are cut. Names and subjects are bounded below that.
+/// The longest value that is sent, in octets: common upstreams read headers of a few kilobytes and no more.
 const MAX_VALUE: usize = 1024;
 
 /// What the header tells.
@@ -55,11 +58,11 @@ impl Header<'_> {
             tlv(&mut body, PP2_TYPE_ALPN, alpn);
         }
         if let Some(name) = self.server_name {
-            tlv(&mut body, PP2_TYPE_AUTHORITY, name.as_bytes());
+            name_tlv(&mut body, PP2_TYPE_AUTHORITY, name);
         }
         tlv(&mut body, PP2_TYPE_SSL, &self.ssl());
-        if let Some(identity) = self.identity {
-            tlv(&mut body, PP2_TYPE_PEER_NAME, identity.verified_name.as_bytes());
+        if let Some(identity) = self.identity() {
+            name_tlv(&mut body, PP2_TYPE_PEER_NAME, &identity.verified_name);
         }
         let mut header = SIGNATURE.to_vec();
         header.extend([PROXY, family]);
@@ -68,8 +71,13 @@ impl Header<'_> {
         header
     }
 
+    fn identity(&self) -> Option<&ForwardedIdentity> {
+        self.identity.filter(|identity| can_be_sent(&identity.verified_name))
+    }
+
     fn ssl(&self) -> Vec<u8> {
-        let (bits, verify) = match self.identity {
+        let identity = self.identity();
+        let (bits, verify) = match identity {
             Some(_) => (PP2_CLIENT_SSL | PP2_CLIENT_CERT_CONN | PP2_CLIENT_CERT_SESS, 0),
             None => (PP2_CLIENT_SSL, NOT_VERIFIED),
         };
@@ -78,8 +86,8 @@ impl Header<'_> {
         if let Some(version) = self.tls_version {
             tlv(&mut value, PP2_SUBTYPE_SSL_VERSION, version.as_bytes());
         }
-        if let Some(name) = self.identity.and_then(|identity| identity.common_name.as_deref()) {
-            tlv(&mut value, PP2_SUBTYPE_SSL_CN, name.as_bytes());
+        if let Some(name) = identity.and_then(|identity| identity.common_name.as_deref()) {
+            name_tlv(&mut value, PP2_SUBTYPE_SSL_CN, name);
         }
         value
     }
@@ -109,16 +117,33 @@ fn addresses(body: &mut Vec<u8>, source: SocketAddr, destination: SocketAddr) ->
     family
 }
 
+/// A name, whole or not at all.
+fn name_tlv(out: &mut Vec<u8>, kind: u8, name: &str) {
+    if can_be_sent(name) {
+        tlv(out, kind, name.as_bytes());
+    }
+}
+
+fn can_be_sent(name: &str) -> bool {
+    (1..=MAX_VALUE).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// A value of at most [`MAX_VALUE`] octets; a longer one is left out.
 fn tlv(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    let value = value.get(..MAX_VALUE.min(value.len())).unwrap_or_default();
-    out.push(kind);
-    out.extend(u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
-    out.extend(value);
+    let length = u16::try_from(value.len()).ok().filter(|_| value.len() <= MAX_VALUE);
+    if let Some(length) = length {
+        out.push(kind);
+        out.extend(length.to_be_bytes());
+        out.extend(value);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+    use revouch_testbed::ProxyHeader;
 
     use super::*;
 
@@ -162,11 +187,68 @@ mod tests {
     }
 
     #[test]
-    fn a_name_out_of_bounds_is_cut() {
-        let identity =
-            ForwardedIdentity { verified_name: "n".repeat(100_000), common_name: Some("c".repeat(100_000)) };
-        let octets = header("192.0.2.1:1", Some(&identity)).encode();
-        let length = u16::from_be_bytes([octets[14], octets[15]]);
-        assert_eq!(usize::from(length), octets.len() - 16);
+    fn ipv6_is_sent_as_it_is() {
+        let header = Header {
+            destination: "[2001:db8::2]:443".parse().unwrap(),
+            alpn: None,
+            server_name: None,
+            tls_version: None,
+            ..header("[2001:db8::1]:4096", None)
+        };
+        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x2c".to_vec();
+        expected.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        expected.extend("2001:db8::2".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        expected.extend([0x10, 0, 0x01, 0xbb]);
+        expected.extend(b"\x20\0\x05\x01\0\0\0\x01");
+        assert_eq!(header.encode(), expected);
+    }
+
+    #[test]
+    fn a_peer_whose_name_could_be_taken_for_another_is_not_passed_on() {
+        for name in
+            ["n".repeat(MAX_VALUE + 1), "admin\0.evil.example".to_owned(), "a\nb".to_owned(), String::new()]
+        {
+            let identity = ForwardedIdentity { verified_name: name.clone(), common_name: Some(name) };
+            let octets = header("192.0.2.1:1", Some(&identity)).encode();
+            let (seen, length) = ProxyHeader::parse(&octets).unwrap();
+            assert_eq!(length, octets.len());
+            assert_eq!(seen.tlv(PP2_TYPE_PEER_NAME), None);
+            let ssl = seen.ssl().unwrap();
+            assert_eq!((ssl.client, ssl.verify, ssl.common_name()), (1, NOT_VERIFIED, None));
+        }
+    }
+
+    fn address() -> impl Strategy<Value = SocketAddr> {
+        (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_read_as_meant(
+            source in address(), destination in address(), alpn in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..256)),
+            server_name in proptest::option::of("[a-z0-9.-]{1,255}"), name in ".{0,1200}", cn in proptest::option::of(".{0,80}"),
+            passed in any::<bool>(),
+        ) {
+            let identity = ForwardedIdentity { verified_name: name.clone(), common_name: cn.clone() };
+            let header = Header {
+                source, destination, alpn: alpn.as_deref(), server_name: server_name.as_deref(), tls_version: Some("TLSv1.2"),
+                identity: passed.then_some(&identity),
+            };
+            let mut octets = header.encode();
+            let whole = octets.len();
+            octets.extend(b"first octets of the peer");
+            let (seen, length) = ProxyHeader::parse(&octets).unwrap();
+            prop_assert_eq!(length, whole);
+            let told = seen.addresses.map(|(from, to)| [from, to].map(|a| (a.ip().to_canonical(), a.port())));
+            prop_assert_eq!(told, Some([source, destination].map(|a| (a.ip().to_canonical(), a.port()))));
+            prop_assert_eq!(seen.tlv(PP2_TYPE_ALPN), alpn.as_deref());
+            prop_assert_eq!(seen.tlv(PP2_TYPE_AUTHORITY), server_name.as_deref().map(str::as_bytes));
+            let ssl = seen.ssl().unwrap();
+            let sent = |name: &str| (1..=MAX_VALUE).contains(&name.len()) && !name.chars().any(char::is_control);
+            let passed = passed && sent(&name);
+            prop_assert_eq!((ssl.client, ssl.verify == 0), if passed { (7, true) } else { (1, false) });
+            prop_assert_eq!(seen.tlv(PP2_TYPE_PEER_NAME), passed.then_some(name.as_bytes()));
+            prop_assert_eq!(ssl.common_name(), cn.filter(|cn| passed && sent(cn)));
+        }
     }
 }
