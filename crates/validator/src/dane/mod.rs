@@ -27,6 +27,9 @@ pub const DANE_EE: u8 = 3;
 
 /// The most usable records that are kept of one set.
 pub const MAX_USABLE: usize = 64;
+/// The most bare keys (usage 2, selector 1, Full) of one set that are tried as anchors: each costs a signature check for every certificate
+/// that it might have signed. What is beyond matches nothing.
+pub const MAX_BARE_KEYS: usize = 4;
 
 const FULL: u8 = 0;
 const SHA_256: u8 = 1;
@@ -191,6 +194,7 @@ impl UsableTlsa {
         self.records
             .iter()
             .filter(|u| u.record.usage == DANE_TA && u.record.selector == 1 && u.record.matching == FULL)
+            .take(MAX_BARE_KEYS)
             .map(|u| (u.matched(0), u.record.data.as_slice()))
     }
 }

@@ -193,6 +193,21 @@ fn a_full_certificate_or_bare_key_of_usage_2_may_come_from_dns() {
 }
 
 #[test]
+fn of_many_bare_keys_only_the_first_few_are_tried() {
+    let World { intermediate, leaf, .. } = &World::new();
+    let others = |count: usize| -> Vec<Tlsa> {
+        (0..count).map(|_| record(2, 1, 0, &Entity::self_signed(ca("other")).der)).collect()
+    };
+    let with_right_one_last = |mut records: Vec<Tlsa>| {
+        records.push(record(2, 1, 0, &intermediate.der));
+        Check::new([leaf], records).matched()
+    };
+    // Usage, depth, place in the set.
+    assert_eq!(with_right_one_last(others(MAX_BARE_KEYS - 1)), Ok((2, 1, MAX_BARE_KEYS - 1)));
+    assert_eq!(with_right_one_last(others(MAX_BARE_KEYS)), Err(NO_MATCH));
+}
+
+#[test]
 fn the_leaf_is_no_anchor_of_its_own() {
     let alone = Entity::self_signed(leaf(&["a.example"]));
     for matching in 0..3 {
