@@ -364,9 +364,11 @@ impl Stage {
 
     /// `openssl s_client` gets through.
     pub async fn openssl_is_accepted(&self, identity: &Identity, tls12: bool) {
+        let before = self.lines().len();
         let peer = OpenSsl::from(SOURCE).identity(identity);
         let peer = if tls12 { peer.tls12() } else { peer.tls13() };
         let outcome = peer.run(self.listener, "hello").await.unwrap();
         assert!(outcome.echoed, "{outcome:?}");
+        self.line(before).await;
     }
 }
