@@ -14,6 +14,7 @@ mod admission;
 mod certificate;
 mod dane;
 mod dns;
+mod examples;
 mod names;
 mod ports;
 mod relaying;

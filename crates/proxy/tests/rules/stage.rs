@@ -31,6 +31,7 @@ pub struct Plan {
     policy: Option<String>,
     upstream: String,
     upstream_address: Option<String>,
+    example: Option<String>,
     route: String,
     process: String,
     documents: String,
@@ -71,6 +72,7 @@ impl Plan {
             policy: Some(String::new()),
             upstream: String::new(),
             upstream_address: None,
+            example: None,
             route: String::new(),
             process: String::new(),
             documents: String::new(),
@@ -103,6 +105,15 @@ impl Plan {
     /// More fields of the route's upstream, as `, name: value`.
     pub fn upstream(mut self, fields: &str) -> Self {
         self.upstream = fields.to_owned();
+        self
+    }
+
+    /// One of `docs/examples`, in the place of this plan's own Listener and PeerPolicy. What a file cannot know is put in: addresses, sockets and
+    /// certificates; the CA of the stage stands in for the public ones.
+    pub fn example(mut self, file: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(file);
+        self.example = Some(std::fs::read_to_string(path).unwrap());
+        self.policy = None;
         self
     }
 
@@ -177,16 +188,8 @@ impl Plan {
         stage
     }
 
-    fn config(
-        &self,
-        dir: &Path,
-        listener: SocketAddr,
-        metrics: SocketAddr,
-        dns: SocketAddr,
-        upstream: SocketAddr,
-    ) -> String {
-        let upstream = self.upstream_address.clone().unwrap_or_else(|| upstream.to_string());
-        let mut text = format!(
+    fn listener(&self, listener: SocketAddr, upstream: &str) -> String {
+        format!(
             "\
 apiVersion: revouch.dev/v1alpha1
 kind: Listener
@@ -197,6 +200,27 @@ spec:
   limits: {{{}}}
   routes:
   - {{name: all, upstream: {{address: \"{upstream}\"{}}}{}}}
+",
+            self.limits, self.upstream, self.route,
+        )
+    }
+
+    fn config(
+        &self,
+        dir: &Path,
+        listener: SocketAddr,
+        metrics: SocketAddr,
+        dns: SocketAddr,
+        upstream: SocketAddr,
+    ) -> String {
+        let upstream = self.upstream_address.clone().unwrap_or_else(|| upstream.to_string());
+        let (mut text, defaults) = match &self.example {
+            Some(example) => (here(example, listener, &upstream, dns), TRUST_HERE),
+            None => (self.listener(listener, &upstream), ""),
+        };
+        write!(
+            text,
+            "\
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: ResolverOverride
@@ -206,15 +230,16 @@ spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeou
 apiVersion: revouch.dev/v1alpha1
 kind: MeshConfig
 metadata: {{name: default}}
-spec: {{dns: {{trustAnchorFile: root.key}}}}
+spec: {{{defaults}dns: {{trustAnchorFile: root.key}}}}
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: ProxyConfig
 metadata: {{name: default}}
 spec: {{metrics: {{bind: \"{metrics}\"}}, log: {{format: Json, file: access.log}}, threads: 1{}}}
 ",
-            self.limits, self.upstream, self.route, self.process,
-        );
+            self.process,
+        )
+        .unwrap();
         let mut crls = Vec::new();
         for (number, crl) in self.crls.iter().enumerate() {
             let file = format!("{number}.crl");
@@ -242,6 +267,32 @@ spec: {{metrics: {{bind: \"{metrics}\"}}, log: {{format: Json, file: access.log}
         text.push_str(&self.documents.replace("DNS", &dns.to_string()));
         text
     }
+}
+
+/// For policies that say nothing of trust: the stage's CA instead of the public ones.
+const TRUST_HERE: &str = "defaults: {trust: {public: None, caFiles: [servers.pem]}}, ";
+
+/// An example with the addresses and files of this stage.
+fn here(example: &str, listener: SocketAddr, upstream: &str, dns: SocketAddr) -> String {
+    let lines = example.lines().map(|line| {
+        let line = line
+            .replace("tls/tls.crt", "own.pem")
+            .replace("tls/tls.key", "own.key")
+            .replace("tls/corp.pem", "servers.pem")
+            .replace("10.20.0.5:8080", upstream)
+            .replace("10.0.0.53", &format!("\"{dns}\""));
+        if line.trim_start().starts_with("bind:") {
+            return format!("  bind: [\"{listener}\"]\n");
+        }
+        match line.split_once("unix: ") {
+            Some((before, behind)) => {
+                let rest = behind.trim_start_matches(|c: char| c != ',' && c != '}');
+                format!("{before}address: \"{upstream}\"{rest}\n")
+            }
+            None => line + "\n",
+        }
+    });
+    lines.collect()
 }
 
 fn indented(lines: &str) -> String {
