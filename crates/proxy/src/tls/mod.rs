@@ -11,6 +11,8 @@ mod linger;
 mod path_cache;
 mod records;
 mod template;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use handshake::Authorized;

@@ -35,7 +35,8 @@ static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 static TLS12_AND_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 impl TlsTemplate {
-    /// Settings with these certificates: the first that is valid for the server name that the peer asks for is shown, else the first.
+    /// Settings with these certificates. Of those that the peer can check the signatures of, the first that is valid for the server name
+    /// that it asks for is shown; if none is, the first.
     #[must_use]
     pub fn new(
         provider: Arc<CryptoProvider>,
@@ -92,11 +93,14 @@ impl fmt::Debug for Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| name.parse::<DnsName>().ok());
-        let fits = |facts: &Option<CertificateFacts>| {
+        let is_for = |facts: &Option<CertificateFacts>| {
             name.as_ref()
                 .is_some_and(|name| facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some()))
         };
-        let found = self.0.iter().find(|(facts, _)| fits(facts)).or_else(|| self.0.first());
-        found.map(|(_, key)| Arc::clone(key))
+        let can_check = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let usable = || self.0.iter().filter(|(_, key)| can_check(key));
+        // A peer that can check none fails in the handshake, with the alert for that.
+        let found = usable().find(|(facts, _)| is_for(facts)).or_else(|| usable().next());
+        found.or_else(|| self.0.first()).map(|(_, key)| Arc::clone(key))
     }
 }
