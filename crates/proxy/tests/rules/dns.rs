@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use revouch_lab::{Fault, Sabotage, Scope, Signing};
+use revouch_lab::{Fault, Listen, Sabotage, Scope, Signing, Universe};
 use revouch_testbed::Peer;
 use revouch_validator::reason::Reason;
 
@@ -156,4 +156,30 @@ async fn a_source_that_makes_us_ask_too_often_is_refused() {
     assert_eq!(line.text("reason"), Some(Reason::DnsRateLimited.as_str()), "{line:?}");
     assert_eq!(line.text("alert"), Some("certificate_unknown"));
     assert!(tries >= 10, "{tries}");
+}
+
+#[tokio::test]
+async fn r14_exempt_domains_may_have_a_resolver_of_their_own() {
+    // Inside, the name is known; outside, the same name does not exist.
+    let inside = Universe::builder()
+        .zone("corp.test", Signing::Unsigned)
+        .address("gw.corp.test", ip("127.1.0.41"))
+        .build()
+        .unwrap();
+    let inside = inside.serve(Listen::loopback()).await.unwrap();
+    let exemption = EXEMPT.replace(", example.test", "");
+    let its_own = LOCAL.replace("local", "corp").replace("[corp]", "[corp.test]");
+    let its_own = its_own.replace("DNS", &inside.address().to_string());
+    let outside =
+        |documents: &str| Plan::new().documents(documents).dns(|u| u.ptr(ip("127.1.0.41"), "gw.corp.test"));
+    for (documents, reason) in [(exemption.clone() + &its_own, None), (exemption, Some(Reason::NotConfirmed))]
+    {
+        let stage = outside(&documents).start().await;
+        let peer =
+            Peer::from(ip("127.1.0.41")).identity(&stage.ca.leaf().dns("gw.corp.test").issue().unwrap());
+        match reason {
+            None => drop(stage.accepts_peer(&peer, "gw.corp.test").await),
+            Some(reason) => drop(stage.refuses_peer(&peer, reason).await),
+        }
+    }
 }
