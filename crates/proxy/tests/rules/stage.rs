@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use revouch_lab::dns::universe::UniverseBuilder;
@@ -25,6 +26,13 @@ pub const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1));
 pub const NAME: &str = "gw1.example.test";
 /// What goes through the echo.
 pub const HELLO: &[u8] = b"hello from the peer\n";
+
+/// A loopback address that no other stage of this process has, so that nobody takes a port between its choice and its use.
+fn own_address() -> IpAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 3, high, low))
+}
 
 /// How a stage is to be set.
 pub struct Plan {
@@ -176,8 +184,8 @@ impl Plan {
         std::fs::write(dir.path().join("servers.pem"), self.ca.root_pem()).unwrap();
         std::fs::write(dir.path().join("people.pem"), self.people.root_pem()).unwrap();
         universe.write_trust_anchor(&dir.path().join("root.key")).unwrap();
-        let listener = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
-        let metrics = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
+        let own_address = own_address();
+        let (listener, metrics) = (free_port(own_address).unwrap(), free_port(own_address).unwrap());
         let config = self.config(dir.path(), listener, metrics, dns.address(), backend.address().unwrap());
         std::fs::write(dir.path().join("revouch.yaml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_revouch-proxy"));
