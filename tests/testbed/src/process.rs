@@ -191,21 +191,35 @@ pub fn temp_dir() -> io::Result<tempfile::TempDir> {
 }
 
 /// An address with a port that was free for TCP and UDP a moment ago, for programs that cannot take port 0. Somebody
-/// else may take it first: try again then.
+/// else may take it first: try again then. For more than one use [`free_ports`]: a port that was let go may be given
+/// out again at once.
 ///
 /// # Errors
 /// The address is not local, or no port is free.
 pub fn free_port(address: IpAddr) -> io::Result<SocketAddr> {
+    free_ports(address).map(|[port]| port)
+}
+
+/// As [`free_port`], several at once and all different: each is held until the last is found.
+///
+/// # Errors
+/// The address is not local, or not enough ports are free.
+pub fn free_ports<const N: usize>(address: IpAddr) -> io::Result<[SocketAddr; N]> {
+    let mut held = Vec::with_capacity(N);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..32 {
+    for _ in 0..N + 31 {
         let tcp = TcpListener::bind((address, 0))?;
         let free = tcp.local_addr()?;
         match UdpSocket::bind(free) {
-            Ok(_) => return Ok(free),
+            Ok(udp) => held.push((free, tcp, udp)),
             Err(error) => last = error,
         }
+        if held.len() == N {
+            break;
+        }
     }
-    Err(last)
+    let free: Vec<SocketAddr> = held.iter().map(|(free, _, _)| *free).collect();
+    free.try_into().map_err(|_| last)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

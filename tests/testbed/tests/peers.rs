@@ -146,6 +146,15 @@ async fn peer_comes_from_the_address_and_port_it_was_given() {
     assert!(matches!(outcome.ending, Ending::NotConnected(_)), "{outcome:?}");
 }
 
+#[test]
+fn ports_that_are_chosen_together_are_different() {
+    let address = "127.3.2.2".parse().unwrap();
+    // One at a time they would be the same now and then.
+    let mut ports = revouch_testbed::process::free_ports::<200>(address).unwrap().map(|free| free.port());
+    ports.sort_unstable();
+    assert!(ports.windows(2).all(|pair| pair[0] != pair[1]), "{ports:?}");
+}
+
 #[tokio::test]
 async fn backend_echoes_strips_the_proxy_header_and_keeps_half_close() {
     let backend = Backend::tcp().await.unwrap();

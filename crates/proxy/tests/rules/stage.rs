@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use revouch_lab::dns::universe::UniverseBuilder;
 use revouch_lab::{CertificateAuthority, Crl, Identity, Listen, Server, Signing, Universe};
-use revouch_testbed::process::{free_port, temp_dir};
+use revouch_testbed::process::{free_ports, temp_dir};
 use revouch_testbed::wait::eventually_some;
 use revouch_testbed::{Backend, OpenSsl, Peer, Process};
 use revouch_validator::reason::Reason;
@@ -185,7 +185,7 @@ impl Plan {
         std::fs::write(dir.path().join("people.pem"), self.people.root_pem()).unwrap();
         universe.write_trust_anchor(&dir.path().join("root.key")).unwrap();
         let own_address = own_address();
-        let (listener, metrics) = (free_port(own_address).unwrap(), free_port(own_address).unwrap());
+        let [listener, metrics] = free_ports(own_address).unwrap();
         let config = self.config(dir.path(), listener, metrics, dns.address(), backend.address().unwrap());
         std::fs::write(dir.path().join("revouch.yaml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_revouch-proxy"));
