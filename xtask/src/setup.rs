@@ -51,6 +51,36 @@ const NEEDS: &[Need] = &[
         purpose: "a validating resolver that is not ours, over the test zones",
     },
     Need {
+        thing: Thing::Program("named"),
+        package: "bind9",
+        purpose: "an authoritative and a validating server that is not ours",
+    },
+    Need {
+        thing: Thing::Program("dnssec-signzone"),
+        package: "bind9-utils",
+        purpose: "signs the test zones, and breaks some of them",
+    },
+    Need {
+        thing: Thing::Program("delv"),
+        package: "bind9-dnsutils",
+        purpose: "validates single answers, to compare with",
+    },
+    Need {
+        thing: Thing::Program("knotd"),
+        package: "knot",
+        purpose: "an authoritative server for some of the test zones",
+    },
+    Need {
+        thing: Thing::Program("nsd"),
+        package: "nsd",
+        purpose: "an authoritative server for some of the test zones",
+    },
+    Need { thing: Thing::Program("ip"), package: "iproute2", purpose: "networks of the tests' own" },
+    Need { thing: Thing::Program("gnutls-cli"), package: "gnutls-bin", purpose: "a peer on GnuTLS" },
+    Need { thing: Thing::Program("curl"), package: "curl", purpose: "a peer as scripts use it" },
+    Need { thing: Thing::Program("go"), package: "golang-go", purpose: "a peer on Go's crypto/tls" },
+    Need { thing: Thing::Program("javac"), package: "default-jdk-headless", purpose: "a peer on Java's TLS" },
+    Need {
         thing: Thing::Program("kill"),
         package: "procps",
         purpose: "signals for the processes that the tests start",
@@ -116,9 +146,7 @@ fn plan(missing: &[&'static Need], has_apt: bool, is_root: bool) -> Plan {
 
 fn install(packages: &[&'static str]) -> Outcome {
     println!("installing {}", packages.join(", "));
-    if packages.contains(&"unbound") {
-        keep_unbound_from_starting()?;
-    }
+    keep_services_from_starting(packages)?;
     // The lists may be absent (a fresh container) or too old for the mirrors: they are fetched only then.
     let known = succeeds(apt_get().arg("--simulate").args(INSTALL).args(packages));
     if known && run_command(apt_get().args(INSTALL).args(packages)).is_ok() {
@@ -147,14 +175,27 @@ fn apt_get() -> Command {
     command
 }
 
-/// The package starts a resolver as a service, and on some systems makes it the machine's own. The tests
-/// start theirs themselves, so the services are masked before they exist.
-fn keep_unbound_from_starting() -> Outcome {
-    if !Path::new("/run/systemd/system").is_dir() {
+/// Services that come with the packages. The tests start the programs themselves.
+const SERVICES: [(&str, &[&str]); 4] = [
+    ("unbound", &["unbound.service", "unbound-resolvconf.service"]),
+    ("bind9", &["named.service", "named-resolvconf.service"]),
+    ("knot", &["knot.service"]),
+    ("nsd", &["nsd.service"]),
+];
+
+/// A package may start its server at once, and make it the machine's own resolver: the services are masked before they exist.
+fn keep_services_from_starting(packages: &[&'static str]) -> Outcome {
+    let services = services_of(packages);
+    if services.is_empty() || !Path::new("/run/systemd/system").is_dir() {
         return Ok(());
     }
-    println!("the tests start unbound themselves: its services stay off (`systemctl unmask` undoes this)");
-    run_command(Command::new("systemctl").args(["mask", "unbound.service", "unbound-resolvconf.service"]))
+    println!("the tests start these themselves: their services stay off (`systemctl unmask` undoes this)");
+    run_command(Command::new("systemctl").arg("mask").args(services))
+}
+
+fn services_of(packages: &[&str]) -> Vec<&'static str> {
+    let of_these = SERVICES.iter().filter(|(package, _)| packages.contains(package));
+    of_these.flat_map(|(_, services)| services.iter().copied()).collect()
 }
 
 fn is_root() -> bool {
@@ -179,19 +220,24 @@ mod tests {
 
     #[test]
     fn root_installs_only_what_is_missing() {
-        assert_eq!(
-            plan(&all_but_openssl(), true, true),
-            Plan::Install(vec!["unbound", "procps", "ca-certificates"])
-        );
+        let Plan::Install(packages) = plan(&all_but_openssl(), true, true) else { panic!("not installed") };
+        assert!(packages.contains(&"unbound") && packages.contains(&"procps"), "{packages:?}");
+        assert!(!packages.contains(&"openssl"), "{packages:?}");
     }
 
     #[test]
     fn others_are_told_the_very_command() {
         let Plan::Tell(sentence) = plan(&all_but_openssl(), true, false) else { panic!("not told") };
         assert!(
-            sentence.contains("sudo apt-get install --no-install-recommends unbound procps ca-certificates"),
+            sentence.contains("sudo apt-get install --no-install-recommends unbound bind9 "),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn servers_that_packages_bring_stay_off() {
+        assert_eq!(services_of(&["nsd", "curl"]), ["nsd.service"]);
+        assert!(services_of(&["openssl"]).is_empty());
     }
 
     #[test]
@@ -204,7 +250,7 @@ mod tests {
     #[test]
     fn without_apt_the_things_themselves_are_named() {
         let Plan::Tell(sentence) = plan(&all_but_openssl(), false, true) else { panic!("not told") };
-        assert!(sentence.contains("unbound, kill, /etc/ssl/certs/ca-certificates.crt"), "{sentence}");
+        assert!(sentence.contains("unbound, named, "), "{sentence}");
         assert!(!sentence.contains("sudo"), "{sentence}");
     }
 }
