@@ -28,12 +28,13 @@ async fn a_refused_peer_that_streams_at_once_still_sees_its_alert() {
 
 #[tokio::test]
 async fn half_close_is_kept_and_bulk_arrives_whole() {
+    // Before the peer connects: the thread that makes it also serves the DNS.
+    let data: Vec<u8> =
+        (0..64 * 1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let stage = Stage::with_policy("").await;
     let peer = Peer::from(SOURCE).identity(&stage.leaf());
     let connected = peer.connect(stage.listener).await.unwrap();
     let (mut reader, mut writer) = tokio::io::split(connected.stream);
-    let data: Vec<u8> =
-        (0..64 * 1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let sent = data.clone();
     let sending = tokio::spawn(async move {
         writer.write_all(&sent).await.unwrap();
