@@ -18,6 +18,7 @@ mod examples;
 mod names;
 mod ports;
 mod relaying;
+mod scenarios;
 mod stage;
 
 use revouch_validator::reason::Reason;

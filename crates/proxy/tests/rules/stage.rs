@@ -40,6 +40,7 @@ pub struct Plan {
     upstream: String,
     upstream_address: Option<String>,
     example: Option<String>,
+    unix: bool,
     route: String,
     process: String,
     documents: String,
@@ -81,6 +82,7 @@ impl Plan {
             upstream: String::new(),
             upstream_address: None,
             example: None,
+            unix: false,
             route: String::new(),
             process: String::new(),
             documents: String::new(),
@@ -122,6 +124,25 @@ impl Plan {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(file);
         self.example = Some(std::fs::read_to_string(path).unwrap());
         self.policy = None;
+        self
+    }
+
+    /// The configuration that `docs/scenarios.md` shows under this heading, put in place as [`example`](Self::example) does; its addresses of
+    /// documentation networks become addresses that peers can have here.
+    pub fn scenario(mut self, id: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/scenarios.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, section) = page.split_once(&format!("\n## {id}:")).unwrap();
+        let (_, block) = section.split_once("```yaml\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        self.example = Some(block.replace("192.0.2.0/24", "127.1.0.0/24"));
+        self.policy = None;
+        self
+    }
+
+    /// The example's Unix socket is one, with the backend behind it; otherwise it is replaced by the backend's address.
+    pub fn unix_upstream(mut self) -> Self {
+        self.unix = true;
         self
     }
 
@@ -177,7 +198,11 @@ impl Plan {
         let dir = temp_dir().unwrap();
         let universe = self.universe.take().unwrap().build().unwrap();
         let dns = universe.serve(Listen::loopback()).await.unwrap();
-        let backend = Backend::tcp().await.unwrap();
+        let backend = if self.unix {
+            Backend::unix(&dir.path().join("app.sock")).unwrap()
+        } else {
+            Backend::tcp().await.unwrap()
+        };
         let own = self.ca.leaf().dns("acceptor.example.test").issue().unwrap();
         std::fs::write(dir.path().join("own.pem"), own.chain_pem()).unwrap();
         std::fs::write(dir.path().join("own.key"), own.key_pem()).unwrap();
@@ -186,7 +211,7 @@ impl Plan {
         universe.write_trust_anchor(&dir.path().join("root.key")).unwrap();
         let own_address = own_address();
         let [listener, metrics] = free_ports(own_address).unwrap();
-        let config = self.config(dir.path(), listener, metrics, dns.address(), backend.address().unwrap());
+        let config = self.config(dir.path(), listener, metrics, dns.address(), backend.address());
         std::fs::write(dir.path().join("revouch.yaml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_revouch-proxy"));
         command.arg("--config").arg(dir.path().join("revouch.yaml"));
@@ -219,12 +244,15 @@ spec:
         listener: SocketAddr,
         metrics: SocketAddr,
         dns: SocketAddr,
-        upstream: SocketAddr,
+        upstream: Option<SocketAddr>,
     ) -> String {
-        let upstream = self.upstream_address.clone().unwrap_or_else(|| upstream.to_string());
+        let upstream = self.upstream_address.clone().or_else(|| upstream.map(|address| address.to_string()));
         let (mut text, defaults) = match &self.example {
-            Some(example) => (here(example, listener, &upstream, dns), TRUST_HERE),
-            None => (self.listener(listener, &upstream), ""),
+            Some(example) => {
+                let (example, defaults) = without_defaults(example);
+                (here(&example, listener, upstream.as_deref(), dns), format!("{TRUST_HERE}{defaults}}}, "))
+            }
+            None => (self.listener(listener, &upstream.unwrap()), String::new()),
         };
         write!(
             text,
@@ -277,25 +305,42 @@ spec: {{metrics: {{bind: \"{metrics}\"}}, log: {{format: Json, file: access.log}
     }
 }
 
-/// For policies that say nothing of trust: the stage's CA instead of the public ones.
-const TRUST_HERE: &str = "defaults: {trust: {public: None, caFiles: [servers.pem]}}, ";
+/// For policies that say nothing of trust: the stage's CA instead of the public ones. More defaults may follow.
+const TRUST_HERE: &str = "defaults: {trust: {public: None, caFiles: [servers.pem]}";
 
-/// An example with the addresses and files of this stage.
-fn here(example: &str, listener: SocketAddr, upstream: &str, dns: SocketAddr) -> String {
+/// An example without its MeshConfig, and what that sets as defaults: the stage has the one MeshConfig that there may be.
+fn without_defaults(example: &str) -> (String, String) {
+    let (mesh, rest): (Vec<_>, Vec<_>) =
+        example.split("---\n").partition(|document| document.contains("kind: MeshConfig"));
+    let defaults = mesh
+        .concat()
+        .lines()
+        .find_map(|line| Some(format!(", {}", line.trim().strip_prefix("defaults: {")?.strip_suffix('}')?)));
+    (rest.join("---\n"), defaults.unwrap_or_default())
+}
+
+/// An example with the addresses and files of this stage. Without an upstream address it keeps those of its own, and its Unix socket is
+/// `app.sock`.
+fn here(example: &str, listener: SocketAddr, upstream: Option<&str>, dns: SocketAddr) -> String {
     let lines = example.lines().map(|line| {
-        let line = line
+        let mut line = line
             .replace("tls/tls.crt", "own.pem")
             .replace("tls/tls.key", "own.key")
             .replace("tls/corp.pem", "servers.pem")
-            .replace("10.20.0.5:8080", upstream)
             .replace("10.0.0.53", &format!("\"{dns}\""));
+        for address in ["10.20.0.5:8080", "10.20.0.7:8080"] {
+            line = line.replace(address, upstream.unwrap_or(address));
+        }
         if line.trim_start().starts_with("bind:") {
             return format!("  bind: [\"{listener}\"]\n");
         }
         match line.split_once("unix: ") {
             Some((before, behind)) => {
                 let rest = behind.trim_start_matches(|c: char| c != ',' && c != '}');
-                format!("{before}address: \"{upstream}\"{rest}\n")
+                match upstream {
+                    Some(upstream) => format!("{before}address: \"{upstream}\"{rest}\n"),
+                    None => format!("{before}unix: app.sock{rest}\n"),
+                }
             }
             None => line + "\n",
         }
