@@ -1,6 +1,8 @@
 //! `--check`: everything that a start does, short of listening.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::run::{Options, Proxy};
 
@@ -28,6 +30,12 @@ pub fn check(options: Options, shown: &mut dyn Write, said: &mut dyn Write) -> i
     let snapshot = prepared.snapshot();
     shown.write_all(snapshot.effective().map_err(io::Error::other)?.as_bytes())?;
     let mut checked = Checked::Good;
+    if let Some(file) = snapshot.process().log_file.as_deref()
+        && let Err(error) = can_be_written(file)
+    {
+        checked = Checked::Bad;
+        writeln!(said, "error: log file {}: {error}", file.display())?;
+    }
     for warning in &snapshot.warnings {
         if warning.is_fatal() {
             checked = Checked::Bad;
@@ -35,6 +43,21 @@ pub fn check(options: Options, shown: &mut dyn Write, said: &mut dyn Write) -> i
         writeln!(said, "{}{warning}", prefix(warning))?;
     }
     Ok(checked)
+}
+
+/// Whether a start could open this log file. It is not created here.
+fn can_be_written(file: &Path) -> io::Result<()> {
+    if file.exists() {
+        return OpenOptions::new().append(true).open(file).map(drop);
+    }
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !directory.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
 }
 
 /// Findings about documents say themselves what they are.

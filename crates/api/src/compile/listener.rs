@@ -1,7 +1,7 @@
 //! `Listener`s, and each of their routes with the policy that holds there.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +42,7 @@ pub(super) fn compile_all<'d, 'p>(
 where
     'd: 'p,
 {
-    let mut taken: HashMap<SocketAddr, String> = HashMap::new();
-    if metrics.port() != 0 {
-        taken.insert(metrics, "the ProxyConfig's metrics.bind".into());
-    }
+    let mut taken = Taken::new(scope, metrics);
     let mut compiled = Vec::new();
     for (index, of) in scope.listeners.iter().enumerate() {
         let bind = bind(of, &mut taken, report);
@@ -81,17 +78,55 @@ where
     compiled
 }
 
-fn bind(of: &Of1<'_>, taken: &mut HashMap<SocketAddr, String>, report: &mut Report<'_>) -> Vec<SocketAddr> {
+/// Who has which address, by port. Addresses of the same port may exclude each other without being equal.
+struct Taken {
+    by_port: HashMap<u16, Vec<(IpAddr, String)>>,
+    /// The ports on which a listener has the wildcard of IPv4 for itself: there the one of IPv6 leaves IPv4 alone.
+    v4_wildcard: HashSet<u16>,
+}
+
+impl Taken {
+    fn new(scope: &Scope<'_>, metrics: SocketAddr) -> Self {
+        let binds = scope.listeners.iter().flat_map(|of| of.spec.bind.iter().flatten());
+        let v4_wildcard = binds.filter(|bind| bind.0.is_ipv4() && bind.0.ip().is_unspecified());
+        let mut taken =
+            Self { v4_wildcard: v4_wildcard.map(|bind| bind.0.port()).collect(), by_port: HashMap::new() };
+        taken.take(metrics, "the ProxyConfig's metrics.bind".to_owned());
+        taken
+    }
+
+    /// Takes an address, unless it or what it covers is taken; then says by whom.
+    fn take(&mut self, address: SocketAddr, by: String) -> Option<&str> {
+        // Port 0 is another port each time.
+        if address.port() == 0 {
+            return None;
+        }
+        let dual_stack = !self.v4_wildcard.contains(&address.port());
+        let ip = address.ip().to_canonical();
+        let others = self.by_port.entry(address.port()).or_default();
+        let place = others
+            .iter()
+            .position(|(other, _)| covers(ip, *other, dual_stack) || covers(*other, ip, dual_stack));
+        if place.is_none() {
+            others.push((ip, by));
+        }
+        others.get(place?).map(|(_, first)| first.as_str())
+    }
+}
+
+/// Whether a socket on `wide` takes what comes to `narrow`. On Linux the wildcard of IPv6 takes IPv4 too, where it is `dual_stack`.
+fn covers(wide: IpAddr, narrow: IpAddr, dual_stack: bool) -> bool {
+    wide == narrow
+        || wide.is_unspecified() && (wide.is_ipv4() == narrow.is_ipv4() || wide.is_ipv6() && dual_stack)
+}
+
+fn bind(of: &Of1<'_>, taken: &mut Taken, report: &mut Report<'_>) -> Vec<SocketAddr> {
     let Some(bind) = report.required(of.source, "spec.bind", of.spec.bind.as_ref()) else {
         return Vec::new();
     };
     report.bounded(of.source, "spec.bind", bind.len(), 1, MOST_ADDRESSES);
     for (index, SocketAddress(address)) in bind.iter().enumerate() {
-        // Port 0 is another port each time.
-        if address.port() == 0 {
-            continue;
-        }
-        if let Some(first) = taken.insert(*address, format!("Listener {}", of.name)) {
+        if let Some(first) = taken.take(*address, format!("Listener {}", of.name)) {
             let message = format_args!("{address} is taken by {first}");
             report.error(of.source, &format!("spec.bind[{index}]"), message);
         }

@@ -272,11 +272,29 @@ fn each_object_is_there_once() {
 }
 
 #[test]
+fn addresses_that_leave_each_other_alone_may_have_the_same_port() {
+    for bind in [
+        "[\"[::]:8443\", \"0.0.0.0:8443\"]",
+        "[\"[::1]:8443\", \"127.0.0.1:8443\"]",
+        "[\"127.0.0.1:8443\", \"127.0.0.2:8443\"]",
+        "[\"0.0.0.0:8443\", \"[::1]:8443\"]",
+        "[\"[::]:0\", \"127.0.0.1:0\"]",
+    ] {
+        let listener = LISTENER.replace("[\"[::]:8443\"]", bind);
+        assert_eq!(compiled(&[listener, policy("")]).config.listener("api").unwrap().bind.len(), 2, "{bind}");
+    }
+}
+
+#[test]
 fn contradictions_of_a_listener_are_refused_at_their_place() {
     for (from, to, place, what) in [
         ("  bind: [\"[::]:8443\"]\n", "", "0.yaml:4:1", "spec.bind: is missing"),
         ("[\"[::]:8443\"]", "[]", "0.yaml:5:3", "is empty"),
         ("[\"[::]:8443\"]", "[\"[::]:8443\", \"[::]:8443\"]", "0.yaml:5:23", "taken by Listener api"),
+        ("[\"[::]:8443\"]", "[\"[::]:8443\", \"127.0.0.1:8443\"]", "0.yaml:5:23", "taken by Listener api"),
+        ("[\"[::]:8443\"]", "[\"[::1]:8443\", \"[::]:8443\"]", "0.yaml:5:24", "taken by Listener api"),
+        ("[\"[::]:8443\"]", "[\"0.0.0.0:8443\", \"127.0.0.1:8443\"]", "0.yaml:5:26", "taken by Listener api"),
+        ("[\"[::]:8443\"]", "[\"[::]:15020\"]", "0.yaml:5:10", "taken by the ProxyConfig's metrics.bind"),
         (
             "[\"[::]:8443\"]",
             "[\"127.0.0.1:15020\"]",

@@ -56,6 +56,29 @@ fn check_calls_an_expired_certificate_an_error_and_a_start_warns() {
 }
 
 #[test]
+fn what_check_calls_good_can_start_and_what_cannot_is_told_by_both() {
+    let setup = Setup::new();
+    let listener = setup.listener("api", "127.0.0.1:0");
+    let logging = |file: &str| setup.process(&format!(", log: {{file: {file}}}")) + &listener;
+    setup.write("a-file", "");
+    for (file, what) in
+        [("gone/access.log", "No such file"), ("a-file/access.log", "directory"), (".", "directory")]
+    {
+        let config = setup.write("revouch.yaml", &logging(file));
+        let checked = run(&["--check"], &config);
+        let said = String::from_utf8(checked.stderr).unwrap();
+        assert_eq!(checked.status.code(), Some(2), "{said}");
+        assert!(said.contains("log file") && said.contains(file) && said.contains(what), "{said}");
+        assert!(run_until_refused(&config).contains("log file"));
+    }
+    let config = setup.write("revouch.yaml", &logging("access.log"));
+    assert_eq!(run(&["--check"], &config).status.code(), Some(0));
+    assert!(!setup.path("access.log").exists(), "--check writes nothing");
+    drop(Proxy::start(&config, &[]));
+    assert_eq!(run(&["--check"], &config).status.code(), Some(0));
+}
+
+#[test]
 fn an_unreadable_configuration_is_named() {
     let setup = Setup::new();
     let output = run(&[], &setup.path("missing.yaml"));
