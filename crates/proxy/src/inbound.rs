@@ -22,7 +22,7 @@ use crate::proxy_protocol::Header;
 use crate::relay::{Moved, Relayed, relay};
 use crate::runtime::{ListenerRuntime, Loopback, Route};
 use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, read_hello};
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, tune};
 
 /// A connection that was accepted by a socket.
 pub(crate) struct Arrival<'a> {
@@ -127,8 +127,7 @@ async fn authorize_and_relay(
     shared: &Shared,
     report: &mut Report,
 ) {
-    // Nagle's algorithm only delays; a socket that does not take the option works without.
-    drop(stream.set_nodelay(true));
+    tune(&stream);
     let outcome = authorize(stream, listener, shared, report).await;
     report.end.handshake = report.started.elapsed();
     drop(in_flight);

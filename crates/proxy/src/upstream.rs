@@ -3,11 +3,19 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::runtime::UpstreamAddress;
+
+/// Silence after which the other side is asked whether it is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+/// Time between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Questions without an answer after which the connection is over.
+const KEEPALIVE_PROBES: u32 = 6;
 
 /// A connection to an upstream.
 #[derive(Debug)]
@@ -27,8 +35,7 @@ impl Upstream {
         match address {
             UpstreamAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                // Nagle's algorithm only delays; a socket that does not take the option works without.
-                drop(stream.set_nodelay(true));
+                tune(&stream);
                 Ok(Self::Tcp(stream))
             }
             UpstreamAddress::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
@@ -40,9 +47,21 @@ impl Upstream {
     pub fn abort(self) {
         if let Self::Tcp(stream) = &self {
             // Where that is not possible, closing is all that is left.
-            drop(socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO)));
+            drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
         }
     }
+}
+
+/// Options of every TCP connection that is relayed. A socket that does not take one works without.
+pub(crate) fn tune(stream: &TcpStream) {
+    // Nagle's algorithm only delays.
+    drop(stream.set_nodelay(true));
+    // A side that has vanished without a word is found before the connection's idle deadline.
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    drop(socket2::SockRef::from(stream).set_tcp_keepalive(&probes));
 }
 
 impl AsyncRead for Upstream {
