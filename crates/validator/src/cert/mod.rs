@@ -71,6 +71,8 @@ pub struct CertificateFacts {
     pub key_usage: Option<KeyUsage>,
     /// Basic constraints; `None` if the extension is absent.
     pub basic_constraints: Option<BasicConstraints>,
+    /// It has a CRL distribution points extension (RFC 5280 section 4.2.1.13): it says in which list to look for it.
+    pub names_its_crl: bool,
     /// The public key.
     pub key: KeyFacts,
     /// The SubjectPublicKeyInfo in DER, as selector 1 of TLSA takes it.
@@ -176,6 +178,7 @@ impl CertificateFacts {
             eku: EkuSet::Absent,
             key_usage: None,
             basic_constraints: None,
+            names_its_crl: false,
             key: KeyFacts::read(certificate.public_key()),
             spki: certificate.public_key().raw.to_vec(),
             not_before: timestamp(certificate.validity().not_before),
@@ -226,7 +229,8 @@ impl CertificateFacts {
         self.dns.iter().map(String::as_str).find(|presented| dns_matches(presented, reference))
     }
 
-    /// Whether an iPAddress is `reference` (R3). IPv4-mapped IPv6 counts as IPv4 on both sides; link-local never confirms.
+    /// Whether an iPAddress is `reference` (R3). A reference that is IPv4-mapped IPv6 counts as IPv4, a presented address of that form confirms
+    /// nothing; link-local never confirms.
     #[must_use]
     pub fn matches_ip(&self, reference: IpAddr) -> bool {
         self.ip.iter().any(|presented| ip_matches(*presented, reference))
@@ -235,8 +239,8 @@ impl CertificateFacts {
     fn read_extensions(&mut self, certificate: &X509Certificate<'_>) -> Result<(), CertificateError> {
         let mut seen = BTreeSet::new();
         for extension in certificate.extensions() {
-            // 2.5.29.x; only four of them are read.
-            let [0x55, 0x1d, number @ (15 | 17 | 19 | 37)] = *extension.oid.as_bytes() else { continue };
+            // 2.5.29.x; only four of them are read, and of a fifth it is noted that it is there.
+            let [0x55, 0x1d, number @ (15 | 17 | 19 | 31 | 37)] = *extension.oid.as_bytes() else { continue };
             if !seen.insert(number) {
                 return Err(CertificateError::DuplicateExtension);
             }
@@ -249,6 +253,7 @@ impl CertificateFacts {
                     let constraints = read_basic_constraints(extension.value);
                     self.basic_constraints = Some(constraints.ok_or(CertificateError::BasicConstraints)?);
                 }
+                31 => self.names_its_crl = true,
                 _ => self.eku = read_eku(extension.value)?,
             }
         }

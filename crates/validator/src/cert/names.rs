@@ -99,10 +99,11 @@ pub(super) fn dns_matches(presented: &str, reference: &DnsName) -> bool {
         && expected.next().is_none()
 }
 
-/// Whether the presented iPAddress is the source address (R3): IPv4-mapped IPv6 counts as IPv4, link-local never confirms.
+/// Whether the presented iPAddress is the source address (R3). A source that is IPv4-mapped IPv6 counts as IPv4; a presented address of that
+/// form is none of four octets (RFC 5280 section 4.2.1.6), escapes a CA's constraints on IPv4, and confirms nothing. Nor does link-local.
 pub(super) fn ip_matches(presented: IpAddr, reference: IpAddr) -> bool {
     let reference = reference.to_canonical();
-    presented.to_canonical() == reference && !is_link_local(reference)
+    presented == reference && !is_link_local(reference)
 }
 
 /// Whether a subject's common name names a device (R1): an IP address, or two or more LDH labels.

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -77,6 +78,29 @@ impl Entity {
 
     /// A complete CRL in DER that revokes these serial numbers.
     pub(crate) fn crl(&self, this_update: Timestamp, next_update: Timestamp, serials: &[u64]) -> Vec<u8> {
+        self.crl_of(this_update, next_update, serials, None)
+    }
+
+    /// A CRL in DER of this issuing distribution point.
+    pub(crate) fn shard(
+        &self,
+        this_update: Timestamp,
+        next_update: Timestamp,
+        serials: &[u64],
+        uri: &str,
+    ) -> Vec<u8> {
+        let distribution_point = CrlDistributionPoint { uris: vec![uri.to_owned()] };
+        let scope = CrlIssuingDistributionPoint { distribution_point, scope: None };
+        self.crl_of(this_update, next_update, serials, Some(scope))
+    }
+
+    fn crl_of(
+        &self,
+        this_update: Timestamp,
+        next_update: Timestamp,
+        serials: &[u64],
+        issuing_distribution_point: Option<CrlIssuingDistributionPoint>,
+    ) -> Vec<u8> {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: at(this_update),
@@ -87,7 +111,7 @@ impl Entity {
             this_update: at(this_update),
             next_update: at(next_update),
             crl_number: SerialNumber::from(1_u64),
-            issuing_distribution_point: None,
+            issuing_distribution_point,
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };

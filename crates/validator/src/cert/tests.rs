@@ -214,7 +214,8 @@ fn addresses_match_canonically_and_never_when_link_local() {
     for (presented, reference, matches) in [
         ("192.0.2.1", "192.0.2.1", true),
         ("192.0.2.1", "::ffff:192.0.2.1", true),
-        ("::ffff:192.0.2.1", "192.0.2.1", true),
+        ("::ffff:192.0.2.1", "192.0.2.1", false),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1", false),
         ("192.0.2.1", "192.0.2.2", false),
         ("2001:db8::1", "2001:db8::1", true),
         ("fe80::1", "fe80::1", false),

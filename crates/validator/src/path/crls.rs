@@ -10,7 +10,7 @@ use webpki::{BorrowedCertRevocationList, CertRevocationList};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-use crate::cert::{Fingerprint, Reader, base64_list, tag};
+use crate::cert::{CertificateFacts, Fingerprint, Reader, base64_list, tag};
 use crate::timestamp::Timestamp;
 
 /// The most lists in one set.
@@ -20,8 +20,9 @@ pub const MAX_CRL_OCTETS: usize = 64 * 1024 * 1024;
 
 /// A set of certificate revocation lists. Cheap to clone; the order in which they are given does not matter.
 ///
-/// Complete CRLs of version 2 with a nextUpdate are taken; delta CRLs, indirect ones and those for some reasons only are not.
-/// Of several lists that are authoritative for a certificate the newest (by thisUpdate) counts.
+/// CRLs of version 2 with a nextUpdate are taken; delta CRLs, indirect ones and those for some reasons only are not. Of several lists of
+/// one scope (complete, or of the same issuing distribution point) the newest by thisUpdate counts. A CA gives each serial number once, so
+/// one that stands in the newest list of any scope is revoked, whether or not the certificate says in which list to look.
 #[derive(Clone)]
 pub struct Crls {
     inner: Arc<Inner>,
@@ -148,6 +149,33 @@ impl Crls {
     /// Whether one of the lists is by the CA of this name, given in DER without its outer tag and length.
     pub(crate) fn any_by(&self, name: &[u8]) -> bool {
         self.inner.lists.iter().any(|crl| crl.issuer == name)
+    }
+
+    /// Whether the newest list of any scope by the issuer of this certificate has its serial number. Path validation by itself looks
+    /// into one list only, and for a certificate without a CRL distribution point that may be one that is not about it.
+    pub(crate) fn revoke(&self, certificate: &CertificateFacts) -> bool {
+        let mut scopes = Vec::new();
+        self.by_issuer_of(certificate).any(|crl| {
+            let scope = crl.list.issuing_distribution_point();
+            let newest = !scopes.contains(&scope);
+            if newest {
+                scopes.push(scope);
+            }
+            // A list of which an entry cannot be read may be about any certificate.
+            newest && !matches!(crl.list.find_serial(&certificate.serial), Ok(None))
+        })
+    }
+
+    /// Whether there is a list that must have this certificate if it is revoked: a complete one, or, where the certificate says in which
+    /// list to look, what path validation has found by that.
+    pub(crate) fn are_about(&self, certificate: &CertificateFacts) -> bool {
+        let complete = |crl: &Crl| crl.list.issuing_distribution_point().is_none();
+        certificate.names_its_crl || self.by_issuer_of(certificate).any(complete)
+    }
+
+    fn by_issuer_of<'a>(&'a self, certificate: &'a CertificateFacts) -> impl Iterator<Item = &'a Crl> {
+        let issuer = Reader::inside(tag::SEQUENCE, &certificate.issuer_der).map(|content| content.rest());
+        self.inner.lists.iter().filter(move |crl| issuer.is_some_and(|issuer| crl.issuer == issuer))
     }
 
     /// The lists as path validation takes them, newest first.

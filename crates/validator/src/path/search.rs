@@ -119,7 +119,7 @@ impl<'a> Candidates<'a> {
         let failure = RefCell::new(None);
         let not_accepted = Cell::new(false);
         let verify = |path: &VerifiedPath<'_>| {
-            match self.judge(path, anchors).and_then(|candidate| accept(&candidate)) {
+            match self.judge(path, request, anchors).and_then(|candidate| accept(&candidate)) {
                 Ok(Some(accepted)) => {
                     found.replace(Some(accepted));
                     return Ok(());
@@ -159,10 +159,11 @@ impl<'a> Candidates<'a> {
         self.issuers().enumerate().find_map(weak).unwrap_or(error)
     }
 
-    /// What webpki does not check: key usages and the strength of the keys.
+    /// What webpki does not check: key usages, the strength of the keys, and lists of other scopes than the one that it chose.
     fn judge(
         &self,
         path: &VerifiedPath<'_>,
+        request: &PathRequest<'_>,
         anchors: &[TrustAnchor<'_>],
     ) -> Result<Candidate<'_>, PathError> {
         if self.leaf_facts.key_usage.is_some_and(|usage| !usage.digital_signature) {
@@ -185,9 +186,21 @@ impl<'a> Candidates<'a> {
             intermediates.push(facts);
             intermediate_ders.push(issuer.as_ref());
         }
+        for certificate in std::iter::once(self.leaf_facts).chain(intermediates.iter().copied()) {
+            look_up(request, certificate)?;
+        }
         let anchor = anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
         Ok(Candidate { intermediates, intermediate_ders, anchor: anchor.ok_or(PathError::UnknownIssuer)? })
     }
+}
+
+/// The status of one certificate by all lists of its issuer (RFC 5280 section 6.3.3).
+fn look_up(request: &PathRequest<'_>, certificate: &CertificateFacts) -> Result<(), PathError> {
+    if request.crls.revoke(certificate) {
+        return Err(PathError::Revoked);
+    }
+    let unknown = request.crl_policy.unknown == CrlChoice::Refuse && !request.crls.are_about(certificate);
+    if unknown { Err(PathError::RevocationUnknown) } else { Ok(()) }
 }
 
 /// The extended key usages that a purpose asks of the leaf and of every intermediate.

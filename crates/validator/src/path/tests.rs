@@ -235,6 +235,70 @@ fn the_newest_crl_of_an_issuer_counts_whatever_the_order() {
 }
 
 #[test]
+fn a_serial_number_in_the_newest_list_of_any_scope_is_revoked() {
+    use CrlChoice::{Allow, Refuse};
+    let world = World::new(server_leaf());
+    let later = Timestamp(NOW.0 + DAY);
+    let root = || world.root.crl(FIRST, later, &[]);
+    let shard = |age: u64, serials: &[u64], uri: &str| {
+        world.intermediate.shard(Timestamp(NOW.0 - age * DAY), later, serials, uri)
+    };
+    let (first, second) = ("http://crl.example/1", "http://crl.example/2");
+    // The certificate does not say in which list to look, and the newest is not the one that it stands in.
+    for unknown in [Allow, Refuse] {
+        let setting =
+            revocation(lists([root(), shard(2, &[7], first), shard(1, &[99], second)]), unknown, Refuse);
+        assert_eq!(world.check(&setting), Err(PathError::Revoked), "{unknown:?}");
+        let complete = world.intermediate.crl(NOW, later, &[]);
+        let setting = revocation(lists([root(), shard(2, &[7], first), complete]), unknown, Refuse);
+        assert_eq!(world.check(&setting), Err(PathError::Revoked), "{unknown:?}");
+    }
+    // An older list of the same scope no longer counts: the certificate was on hold.
+    let held = lists([root(), shard(2, &[7], first), shard(1, &[], first)]);
+    assert!(world.check(&revocation(held.clone(), Allow, Refuse)).is_ok());
+    // That it is in none of some lists does not say that it is in none.
+    assert_eq!(world.check(&revocation(held, Refuse, Refuse)), Err(PathError::RevocationUnknown));
+    let complete = lists([root(), shard(1, &[8], first), world.intermediate.crl(FIRST, later, &[])]);
+    assert!(world.check(&revocation(complete, Refuse, Refuse)).is_ok());
+}
+
+#[test]
+fn a_certificate_that_names_its_list_is_looked_for_there() {
+    let mut leaf = server_leaf();
+    let uri = "http://crl.example/1";
+    leaf.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris: vec![uri.to_owned()] }];
+    let world = World::new(leaf);
+    let later = Timestamp(NOW.0 + DAY);
+    let check = |serials: &[u64], uri: &str| {
+        let crls =
+            lists([world.root.crl(FIRST, later, &[]), world.intermediate.shard(FIRST, later, serials, uri)]);
+        world.check(&revocation(crls, CrlChoice::Refuse, CrlChoice::Refuse))
+    };
+    assert!(check(&[8], uri).is_ok());
+    assert_eq!(check(&[7], uri), Err(PathError::Revoked));
+    assert_eq!(check(&[8], "http://crl.example/2"), Err(PathError::RevocationUnknown));
+}
+
+#[test]
+fn a_mapped_address_in_a_certificate_does_not_escape_a_constraint_on_ipv4() {
+    use rcgen::{CidrSubnet, GeneralSubtree, NameConstraints, SanType};
+    let source: std::net::IpAddr = "192.0.2.1".parse().unwrap();
+    for (san, path_is_valid) in [("192.0.2.1", false), ("::ffff:192.0.2.1", true)] {
+        let mut intermediate = server_ca("intermediate");
+        let all = GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4]));
+        intermediate.name_constraints =
+            Some(NameConstraints { permitted_subtrees: vec![], excluded_subtrees: vec![all] });
+        let mut leaf = server_leaf();
+        leaf.subject_alt_names = vec![SanType::IpAddress(san.parse().unwrap())];
+        let world = World::with(intermediate, leaf);
+        let facts = CertificateFacts::parse(&world.leaf.der).unwrap();
+        let found = world.check(&purpose(Purpose::Server));
+        assert_eq!(found.is_ok(), path_is_valid, "{san}");
+        assert!(!(found.is_ok() && facts.matches_ip(source)), "{san} confirms {source}");
+    }
+}
+
+#[test]
 fn a_crl_of_an_anchor_that_may_not_sign_one_is_refused() {
     let mut world = World::new(server_leaf());
     let crl = world.root.crl(FIRST, LAST, &[]);
