@@ -76,6 +76,9 @@ pub struct Accepted {
     /// The subject's first common name, without control characters and of 256 octets at most; for persons only.
     #[serde(skip)]
     pub(crate) common_name: Option<String>,
+    /// The identity as text is that of nobody else: of a person's subject nothing was cut or replaced.
+    #[serde(skip)]
+    pub(crate) is_whole: bool,
 }
 
 impl Accepted {
@@ -228,13 +231,15 @@ impl Verdict {
     }
 
     /// What may be passed on to the upstream under `policy` (R4); `None` where nothing is. A refused peer, let through by Audit,
-    /// has no identity.
+    /// has no identity. A person whose subject cannot be told whole has none either: another's could look the same.
     #[must_use]
     pub fn forwarded_identity(&self, policy: &Policy) -> Option<ForwardedIdentity> {
-        let accepted = self.accepted()?;
+        let accepted = self.accepted().filter(|accepted| accepted.is_whole)?;
         let passed = match policy.forward_identity {
             ForwardIdentity::Never => false,
-            ForwardIdentity::ClientAuthOnly => self.class != Some(PeerClass::Server),
+            ForwardIdentity::ClientAuthOnly => {
+                matches!(self.class, Some(PeerClass::Person | PeerClass::Device))
+            }
             ForwardIdentity::Always => true,
         };
         let verified_name = accepted.identity.to_string();

@@ -82,6 +82,7 @@ pub struct CertificateFacts {
     /// The last second in which the certificate is valid.
     pub not_after: Timestamp,
     subject: String,
+    subject_says_all: bool,
 }
 
 /// The extended key usages of a certificate (RFC 5280 section 4.2.1.12).
@@ -165,6 +166,7 @@ impl CertificateFacts {
         if !rest.is_empty() {
             return Err(CertificateError::TrailingData);
         }
+        let (subject, subject_says_all) = subject_text(certificate.subject());
         let mut facts = Self {
             fingerprint: Fingerprint::of(der),
             version: certificate.version().0.saturating_add(1),
@@ -183,7 +185,8 @@ impl CertificateFacts {
             spki: certificate.public_key().raw.to_vec(),
             not_before: timestamp(certificate.validity().not_before),
             not_after: timestamp(certificate.validity().not_after),
-            subject: subject_text(certificate.subject()),
+            subject,
+            subject_says_all,
         };
         facts.read_extensions(&certificate)?;
         Ok(facts)
@@ -193,6 +196,12 @@ impl CertificateFacts {
     #[must_use]
     pub fn subject_display(&self) -> &str {
         &self.subject
+    }
+
+    /// Whether [`subject_display`](Self::subject_display) is the whole name, so that no other subject looks the same.
+    #[must_use]
+    pub fn subject_says_all(&self) -> bool {
+        self.subject_says_all
     }
 
     /// Whether the certificate says that its subject is a certification authority.

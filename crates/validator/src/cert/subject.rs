@@ -9,9 +9,11 @@ use crate::escape::{MAX_ESCAPED, push_escaped};
 /// The name as `C=DE, O=Example, CN=Alice`, in the order of the certificate, with ` + ` inside one RDN.
 ///
 /// `,` and `+` in a value become `\DDD` as what is not printable does, so that no value looks like a further attribute. A name
-/// longer than [`MAX_ESCAPED`] is cut, with `...` at its end.
-pub(super) fn subject_text(name: &X509Name<'_>) -> String {
+/// longer than [`MAX_ESCAPED`] is cut, with `...` at its end. The second value tells whether the text says all: nothing was cut, and nothing
+/// that cannot be decoded stands as U+FFFD. Only then are two subjects of the same text the same.
+pub(super) fn subject_text(name: &X509Name<'_>) -> (String, bool) {
     let mut out = String::new();
+    let mut says_all = true;
     for (index, rdn) in name.iter_rdn().enumerate() {
         for (place, attribute) in rdn.iter().enumerate() {
             out.push_str(match (index, place) {
@@ -24,7 +26,9 @@ pub(super) fn subject_text(name: &X509Name<'_>) -> String {
                 Err(_) => out.push_str(&attribute.attr_type().to_id_string()),
             }
             out.push('=');
-            for byte in decode(attribute).bytes() {
+            let value = decode(attribute);
+            says_all &= !value.contains(char::REPLACEMENT_CHARACTER);
+            for byte in value.bytes() {
                 match byte {
                     b',' => out.push_str("\\044"),
                     b'+' => out.push_str("\\043"),
@@ -37,9 +41,9 @@ pub(super) fn subject_text(name: &X509Name<'_>) -> String {
             if out.len() >= MAX_ESCAPED {
                 out.truncate(MAX_ESCAPED);
                 out.push_str("...");
-                return out;
+                return (out, false);
             }
         }
     }
-    out
+    (out, says_all)
 }

@@ -60,6 +60,7 @@ impl Candidate<'_, '_, '_, '_> {
             path: vouched.path,
             dnssec: Some(weakest),
             common_name: None,
+            is_whole: true,
         })
     }
 

@@ -259,6 +259,7 @@ impl<'a> Decision<'a, '_> {
             path: Some(path),
             dnssec: None,
             common_name: self.facts.common_names.first().filter(|name| can_be_passed_on(name)).cloned(),
+            is_whole: self.facts.subject_says_all(),
         })
     }
 
