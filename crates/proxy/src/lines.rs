@@ -2,12 +2,13 @@
 //!
 //! Promises: handing in a line never blocks and never allocates without bound: there is a queue of [`QUEUE`] lines, and what
 //! does not fit is dropped and counted. One thread writes; it ends when the last [`Lines`] is gone, with everything written that was taken.
+//! An output that takes nothing any more holds up the end of the process for [`FINISH`] at the most.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
@@ -15,6 +16,11 @@ use prometheus::IntCounter;
 pub const QUEUE: usize = 8192;
 /// The longest line, in bytes; a longer one is dropped.
 pub const MAX_LINE: usize = 64 * 1024;
+
+/// How long the end may wait for lines to be written.
+pub const FINISH: Duration = Duration::from_secs(2);
+/// Between two attempts to put the end into a full queue.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,8 @@ pub struct Lines {
 /// The thread that writes.
 #[must_use = "the writer is waited for with `finish`"]
 pub struct LineWriter {
-    thread: JoinHandle<()>,
+    /// Closed when the thread has ended, with or without a panic.
+    ended: Receiver<()>,
     queue: SyncSender<Message>,
 }
 
@@ -57,10 +64,12 @@ impl Lines {
     fn start_with(output: Box<dyn Write + Send>, dropped: IntCounter) -> io::Result<(Self, LineWriter)> {
         let (queue, receiver) = sync_channel(QUEUE);
         let counter = dropped.clone();
-        let thread = std::thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_all(&receiver, output, &counter))?;
-        Ok((Self { queue: queue.clone(), dropped }, LineWriter { thread, queue }))
+        let (ending, ended) = sync_channel(1);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let _ending: SyncSender<()> = ending;
+            write_all(&receiver, output, &counter);
+        })?;
+        Ok((Self { queue: queue.clone(), dropped }, LineWriter { ended, queue }))
     }
 
     /// Puts a line into the queue, without its line feed. Never blocks.
@@ -85,12 +94,18 @@ impl Lines {
 }
 
 impl LineWriter {
-    /// Waits until everything is written that was taken so far, and ends. What comes later is dropped and counted.
+    /// Waits until everything is written that was taken so far, and ends. What comes later is dropped and counted. An output that is stuck is
+    /// given up after [`FINISH`].
     pub fn finish(self) {
-        // It has ended already where the queue is closed.
-        let _ = self.queue.send(Message::End);
-        // A writer that panicked has nothing more to write.
-        drop(self.thread.join());
+        let until = Instant::now() + FINISH;
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(Message::End) {
+            let waited = self.ended.recv_timeout(AGAIN);
+            if waited != Err(RecvTimeoutError::Timeout) || Instant::now() >= until {
+                return;
+            }
+        }
+        // Nothing is ever sent: this returns when the thread has ended, or the time is over.
+        let _ = self.ended.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -246,6 +261,18 @@ mod tests {
         drop((release, lines));
         writer.finish();
         assert!(dropped.get() < u64::try_from(total).unwrap());
+    }
+
+    #[test]
+    fn an_output_that_stays_stuck_does_not_hold_up_the_end() {
+        let (release, gate) = sync_channel(1);
+        let (lines, writer) = Lines::start_with(Box::new(Stuck(gate)), counter()).unwrap();
+        for _ in 0..2 * QUEUE {
+            lines.line(vec![b'x'; 100]);
+        }
+        // With a full queue, and a thread that is not going to take from it: returns all the same.
+        writer.finish();
+        drop(release);
     }
 
     #[test]

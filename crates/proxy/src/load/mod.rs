@@ -48,7 +48,16 @@ pub struct Loader {
     provider: Arc<CryptoProvider>,
     metrics: Metrics,
     files: Files,
-    resolver: Option<(Sources, Resolver)>,
+    /// What the configuration in force goes on with.
+    kept: Option<Kept>,
+    /// The same of the last load, until that is in force.
+    built: Option<Kept>,
+}
+
+/// What a load takes over from the one in force where nothing has changed.
+struct Kept {
+    resolver: (Sources, Resolver),
+    /// By the names of listeners.
     limiters: BTreeMap<String, (EvidenceLimits, Limiter)>,
 }
 
@@ -92,8 +101,8 @@ impl Loader {
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             metrics,
             files: Files::new(),
-            resolver: None,
-            limiters: BTreeMap::new(),
+            kept: None,
+            built: None,
         }
     }
 
@@ -119,7 +128,9 @@ impl Loader {
     pub fn build(&mut self, compiled: Compiled, generation: u64) -> Result<Snapshot, LoadError> {
         let Compiled { config, warnings } = compiled;
         let observer = Arc::new(DnsCounter::new(self.metrics.clone()));
-        let resolver = resolver::build(&config, &mut self.files, observer, self.resolver.as_ref());
+        self.built = None;
+        let kept_resolver = self.kept.as_ref().map(|kept| &kept.resolver);
+        let resolver = resolver::build(&config, &mut self.files, observer, kept_resolver);
         let Built { sources, resolver, is_new } = resolver.map_err(LoadError::Resolver)?;
         let mut building = Building {
             loader: self,
@@ -146,9 +157,14 @@ impl Loader {
         let trust = policies.into_summaries();
         warnings.extend(trust.iter().filter_map(|summary| stale_crl(summary, now)));
         let new_resolver = is_new.then(|| resolver.clone());
-        self.resolver = Some((sources, resolver));
-        self.limiters = limiters;
+        self.built = Some(Kept { resolver: (sources, resolver), limiters });
         Ok(Snapshot { generation, config, listeners, certificates, trust, warnings, new_resolver, forward })
+    }
+
+    /// What was built last is in force: the next load goes on with its resolver and limiters. Not before: a resolver whose servers were
+    /// found not to validate must be looked at again by every load that names it.
+    pub fn keep(&mut self) {
+        self.kept = self.built.take().or_else(|| self.kept.take());
     }
 
     /// The files that the last load read, or tried to, and their digests.
@@ -191,7 +207,8 @@ struct Building<'l> {
 impl Building<'_> {
     /// The limiter of this listener, with its counts, if the limits are the same.
     fn limiter(&self, listener: &str, limits: EvidenceLimits) -> Limiter {
-        let kept = self.loader.limiters.get(listener).filter(|(of, _)| *of == limits);
+        let kept = self.loader.kept.as_ref().and_then(|kept| kept.limiters.get(listener));
+        let kept = kept.filter(|(of, _)| *of == limits);
         kept.map_or_else(|| Limiter::new(limits), |(_, limiter)| limiter.clone())
     }
 

@@ -4,13 +4,14 @@
 //! stays keeps its socket, and with it the connections that wait in its backlog; a socket that is no longer wanted is closed at once.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::sockets::{BindError, listen};
+use super::sockets::{BindError, leaves_v4_alone, listen};
 
 /// An address on which a listener of the configuration is wanted. `L` is what a connection needs to know of the listener.
 pub(super) struct Wanted<L> {
@@ -41,10 +42,12 @@ pub(super) struct Fresh<L> {
     pub(super) stop: CancellationToken,
 }
 
-/// What makes a socket the same after a reload: its address; for port 0, of which there can be many, its place in its listener too.
+/// What makes a socket the same after a reload: its address and whether it leaves IPv4 alone; for port 0, of which there can be many, its
+/// place in its listener too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     bind: SocketAddr,
+    v6_only: bool,
     any_port: Option<(String, usize)>,
 }
 
@@ -66,14 +69,24 @@ impl<L> Sockets<L> {
     /// An address cannot be bound; those that were bound for this change are closed again.
     pub(super) fn prepare(&self, wanted: Vec<Wanted<L>>) -> Result<Change<L>, BindError> {
         let alongside: Vec<SocketAddr> = wanted.iter().map(|w| w.bind).collect();
-        let keyed: Vec<(Key, Wanted<L>)> = wanted.into_iter().scan(BTreeMap::new(), keyed).collect();
+        let mut counts = BTreeMap::new();
+        let keyed: Vec<(Key, Wanted<L>)> =
+            wanted.into_iter().map(|wanted| (key(&mut counts, &wanted, &alongside), wanted)).collect();
+        let other_kind = |(key, _): &&(Key, Wanted<L>)| {
+            self.bound.keys().any(|bound| bound.bind == key.bind && bound.v6_only != key.v6_only)
+        };
+        if let Some((key, wanted)) = keyed.iter().find(other_kind) {
+            let what = "whether it takes IPv4 too is decided when the process starts: restart it";
+            let purpose = format!("listener {}", wanted.name);
+            return Err(BindError { address: key.bind, purpose, error: io::Error::other(what) });
+        }
         let mut fresh = BTreeMap::new();
         for (key, wanted) in &keyed {
             if self.bound.contains_key(key) || fresh.contains_key(key) {
                 continue;
             }
             let purpose = format!("listener {}", wanted.name);
-            let socket = listen(wanted.bind, &purpose, &alongside)?;
+            let socket = listen(wanted.bind, &purpose, key.v6_only)?;
             let address = socket.local_addr();
             let address = address.map_err(|error| BindError { address: wanted.bind, purpose, error })?;
             fresh.insert(key.clone(), (socket, address));
@@ -120,13 +133,13 @@ impl<L> Sockets<L> {
 }
 
 /// `counts`: how many sockets with port 0 each listener has so far.
-fn keyed<L>(counts: &mut BTreeMap<String, usize>, wanted: Wanted<L>) -> Option<(Key, Wanted<L>)> {
+fn key<L>(counts: &mut BTreeMap<String, usize>, wanted: &Wanted<L>, alongside: &[SocketAddr]) -> Key {
     let any_port = (wanted.bind.port() == 0).then(|| {
         let count = counts.entry(wanted.name.clone()).or_default();
         *count += 1;
         (wanted.name.clone(), *count)
     });
-    Some((Key { bind: wanted.bind, any_port }, wanted))
+    Key { bind: wanted.bind, v6_only: leaves_v4_alone(wanted.bind, alongside), any_port }
 }
 
 #[cfg(test)]
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_fixed_address_may_go_to_another_listener() {
-        let free = listen(any(), "x", &[]).unwrap().local_addr().unwrap();
+        let free = listen(any(), "x", false).unwrap().local_addr().unwrap();
         let mut sockets = Sockets::new();
         let change = sockets.prepare(vec![wanted("a", free, 1)]).unwrap();
         let fresh = sockets.apply(change);
@@ -172,7 +185,7 @@ mod tests {
 
     #[test]
     fn one_port_in_use_leaves_everything_as_it_was() {
-        let holder = listen(any(), "x", &[]).unwrap();
+        let holder = listen(any(), "x", false).unwrap();
         let taken = holder.local_addr().unwrap();
         let mut sockets = Sockets::new();
         let change = sockets.prepare(vec![wanted("a", any(), 1)]).unwrap();
@@ -181,6 +194,27 @@ mod tests {
         assert!(sockets.prepare(vec![wanted("b", any(), 2), wanted("c", taken, 2)]).is_err());
         assert_eq!(sockets.addresses(), before);
         assert!(fresh.iter().all(|f| !f.stop.is_cancelled() && **f.current.borrow() == 1));
+    }
+
+    #[test]
+    fn a_wildcard_socket_never_loses_ipv4_unnoticed() {
+        let free = listen("[::]:0".parse().unwrap(), "x", false).unwrap().local_addr().unwrap();
+        let v4 = SocketAddr::new("0.0.0.0".parse().unwrap(), free.port());
+        let mut sockets = Sockets::new();
+        let change = sockets.prepare(vec![wanted("a", v4, 1), wanted("b", free, 1)]).unwrap();
+        let fresh = sockets.apply(change);
+        let refused = |sockets: &Sockets<u32>, wanted| match sockets.prepare(wanted) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("not refused"),
+        };
+        // The socket on [::] that is there leaves IPv4 alone.
+        assert!(refused(&sockets, vec![wanted("b", free, 2)]).contains("restart"));
+        assert!(fresh.iter().all(|f| !f.stop.is_cancelled() && **f.current.borrow() == 1));
+        sockets.close();
+        drop(fresh);
+        let change = sockets.prepare(vec![wanted("b", free, 3)]).unwrap();
+        let _fresh = sockets.apply(change);
+        assert!(refused(&sockets, vec![wanted("a", v4, 4), wanted("b", free, 4)]).contains("restart"));
     }
 
     #[test]

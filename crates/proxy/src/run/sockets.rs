@@ -42,6 +42,7 @@ impl fmt::Display for BindError {
                     "No interface of this machine has this address: correct it, or bind to 0.0.0.0 or [::]"
                 )
             }
+            io::ErrorKind::Other => Ok(()),
             _ => write!(f, "Choose another address"),
         }
     }
@@ -53,24 +54,21 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Makes a listening socket, not blocking. `[::]` takes IPv4 too, unless `alongside` has the IPv4 wildcard with the same port.
+/// Makes a listening socket, not blocking. One on `[::]` takes IPv4 too, unless it is to be `v6_only`.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(super) fn listen(
-    address: SocketAddr,
-    purpose: &str,
-    alongside: &[SocketAddr],
-) -> Result<TcpListener, BindError> {
-    let bound = listen_raw(address, wants_v6_only(address, alongside));
+pub(super) fn listen(address: SocketAddr, purpose: &str, v6_only: bool) -> Result<TcpListener, BindError> {
+    let bound = listen_raw(address, v6_only);
     bound.map_err(|error| BindError { address, purpose: purpose.to_owned(), error })
 }
 
-fn wants_v6_only(address: SocketAddr, alongside: &[SocketAddr]) -> bool {
+/// Whether a socket on `[::]` leaves IPv4 alone: where `alongside` has the IPv4 wildcard with the same port.
+pub(super) fn leaves_v4_alone(address: SocketAddr, alongside: &[SocketAddr]) -> bool {
     let v4_wildcard = |other: &SocketAddr| {
         matches!(other.ip(), IpAddr::V4(v4) if v4.is_unspecified()) && other.port() == address.port()
     };
-    alongside.iter().any(v4_wildcard)
+    address.is_ipv6() && address.ip().is_unspecified() && alongside.iter().any(v4_wildcard)
 }
 
 fn listen_raw(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
@@ -96,27 +94,27 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named_with_a_remedy() {
-        let first = listen("127.0.0.1:0".parse().unwrap(), "listener api", &[]).unwrap();
+        let first = listen("127.0.0.1:0".parse().unwrap(), "listener api", false).unwrap();
         let address = first.local_addr().unwrap();
-        let error = listen(address, "listener api", &[]).unwrap_err().to_string();
+        let error = listen(address, "listener api", false).unwrap_err().to_string();
         assert!(error.contains(&format!("listener api: cannot listen on {address}")), "{error}");
         assert!(error.contains("Another process has this port"), "{error}");
     }
 
     #[test]
     fn an_address_of_another_machine_is_named_with_a_remedy() {
-        let error = listen("192.0.2.1:0".parse().unwrap(), "metrics", &[]).unwrap_err().to_string();
+        let error = listen("192.0.2.1:0".parse().unwrap(), "metrics", false).unwrap_err().to_string();
         assert!(error.contains("No interface of this machine"), "{error}");
     }
 
     #[test]
     fn the_v6_wildcard_takes_v4_unless_v4_has_a_socket_of_its_own() {
         let v6: SocketAddr = "[::]:0".parse().unwrap();
-        let both = listen(v6, "listener api", &[]).unwrap();
+        let both = listen(v6, "listener api", false).unwrap();
         let port = both.local_addr().unwrap().port();
         assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
         let v4 = SocketAddr::new("0.0.0.0".parse().unwrap(), 8443);
-        assert!(wants_v6_only("[::]:8443".parse().unwrap(), &[v4]));
-        assert!(!wants_v6_only("[::]:8444".parse().unwrap(), &[v4]));
+        assert!(leaves_v4_alone("[::]:8443".parse().unwrap(), &[v4]));
+        assert!(!leaves_v4_alone("[::]:8444".parse().unwrap(), &[v4]));
     }
 }

@@ -1,6 +1,8 @@
 //! The task that everything else in a running proxy obeys: it alone changes what is in force.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::Registry;
@@ -26,15 +28,71 @@ use crate::reload::Watcher;
 use crate::runtime::ListenerRuntime;
 use crate::snapshot::Snapshot;
 
+/// Orders that wait for a reload to end.
+const MOST_KEPT: usize = 16;
 /// How long connections that were told to end may take to do so.
 const CUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What the holder of a running proxy can ask for.
 pub(super) enum Command {
     /// Load everything again.
-    Reload(oneshot::Sender<Result<u64, String>>),
+    Reload(Reply),
     /// Take no more connections and end.
     Drain,
+}
+
+/// Where the outcome of a reload is told.
+type Reply = oneshot::Sender<Result<u64, String>>;
+
+/// What is to be done, whoever wants it.
+enum Order {
+    /// Load everything again.
+    Reload(Option<Reply>),
+    /// The same, and open the log file anew.
+    Reopen,
+    /// Take no more connections and end.
+    Drain,
+    /// End at once: nobody is left to command it.
+    End,
+}
+
+/// The orders as they come.
+struct Orders {
+    commands: mpsc::Receiver<Command>,
+    signals: Signals,
+    /// Those that came while something else was done. At most [`MOST_KEPT`]: more reloads than that in a row are one.
+    kept: VecDeque<Order>,
+}
+
+impl Orders {
+    /// The next one, kept or new. May be dropped and called again without losing one.
+    async fn next(&mut self) -> Order {
+        match self.kept.pop_front() {
+            Some(order) => order,
+            None => self.fresh().await,
+        }
+    }
+
+    /// The next new one.
+    async fn fresh(&mut self) -> Order {
+        tokio::select! {
+            command = self.commands.recv() => match command {
+                Some(Command::Reload(reply)) => Order::Reload(Some(reply)),
+                Some(Command::Drain) => Order::Drain,
+                None => Order::End,
+            },
+            request = self.signals.next() => match request {
+                Request::Reload => Order::Reopen,
+                Request::Drain => Order::Drain,
+            },
+        }
+    }
+
+    fn keep(&mut self, order: Order) {
+        if self.kept.len() < MOST_KEPT {
+            self.kept.push_back(order);
+        }
+    }
 }
 
 /// The addresses in use, by the names of listeners.
@@ -84,6 +142,7 @@ impl Supervisor {
         let readiness = Readiness::default();
         let admin = start_admin(snapshot.process().metrics, registry, &readiness)?;
         probe(&snapshot).await.map_err(|error| StartError::Load(LoadError::Resolver(error)))?;
+        loader.keep();
         let mut sockets = Sockets::new();
         let change = sockets.prepare(wanted(&snapshot)).map_err(StartError::Bind)?;
         let Diagnostics { lines, writer, level } = diagnostics;
@@ -126,25 +185,74 @@ impl Supervisor {
     }
 
     /// Runs until it is told to end.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Remains {
+    pub(super) async fn run(mut self, commands: mpsc::Receiver<Command>) -> Remains {
+        let signals = std::mem::replace(&mut self.signals, Signals::none());
+        let mut orders = Orders { commands, signals, kept: VecDeque::new() };
         let ended = loop {
-            tokio::select! {
-                command = commands.recv() => match command {
-                    Some(Command::Reload(reply)) => {
-                        // Who asked may have stopped waiting.
-                        let _ = reply.send(self.reload().await);
-                    }
-                    Some(Command::Drain) => break self.drain(&mut commands).await,
-                    None => break Ended::AtOnce,
-                },
-                request = self.signals.next() => match request {
-                    Request::Reload => drop(self.reload().await),
-                    Request::Drain => break self.drain(&mut commands).await,
-                },
-                () = self.watcher.changed() => drop(self.reload().await),
+            let order = tokio::select! {
+                order = orders.next() => order,
+                () = self.watcher.changed() => Order::Reload(None),
+            };
+            let ended = match order {
+                Order::Reload(reply) => self.reload_unless_told(reply, false, &mut orders).await,
+                Order::Reopen => self.reload_unless_told(None, true, &mut orders).await,
+                Order::Drain => Some(self.drain(&mut orders).await),
+                Order::End => Some(Ended::AtOnce),
+            };
+            if let Some(ended) = ended {
+                break ended;
             }
         };
         self.end(ended).await
+    }
+
+    /// Reloads, and opens the log file anew before if it is to. A file that hangs keeps nobody from ending the process: told to, it gives
+    /// the reload up.
+    async fn reload_unless_told(
+        &mut self,
+        reply: Option<Reply>,
+        reopen: bool,
+        orders: &mut Orders,
+    ) -> Option<Ended> {
+        let told = {
+            let mut reload = pin!(async {
+                if reopen {
+                    self.reopen_log().await;
+                }
+                self.reload().await
+            });
+            loop {
+                tokio::select! {
+                    done = &mut reload => {
+                        if let Some(reply) = reply {
+                            // Who asked may have stopped waiting.
+                            let _ = reply.send(done);
+                        }
+                        return None;
+                    }
+                    order = orders.fresh() => match order {
+                        Order::Drain | Order::End => break order,
+                        later => orders.keep(later),
+                    },
+                }
+            }
+        };
+        tracing::warn!("told to end while the configuration was loaded: the load is given up");
+        match told {
+            Order::Drain => Some(self.drain(orders).await),
+            _ => Some(Ended::AtOnce),
+        }
+    }
+
+    /// Opens the log file of the configuration in force anew, whatever a reload will say: a file that was moved away is not to be written
+    /// to any longer.
+    async fn reopen_log(&mut self) {
+        let file = self.snapshot.process().log_file.clone();
+        match self.output.reopen(file, &self.metrics).await {
+            Ok(Some(lines)) => self.telemetry.log().redirect(lines),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the log file cannot be opened anew; the old one stays"),
+        }
     }
 
     /// Loads everything anew and puts it in force, or leaves everything as it is.
@@ -187,6 +295,7 @@ impl Supervisor {
             level.set(snapshot.process().log_level);
         }
         self.snapshot = snapshot;
+        self.loader.lock().unwrap_or_else(PoisonError::into_inner).keep();
         let fresh = self.sockets.apply(change);
         self.in_force(fresh);
         Ok(self.snapshot.generation)
@@ -212,7 +321,7 @@ impl Supervisor {
     }
 
     /// Closes the listening sockets and waits for the connections.
-    async fn drain(&mut self, commands: &mut mpsc::Receiver<Command>) -> Ended {
+    async fn drain(&mut self, orders: &mut Orders) -> Ended {
         self.readiness.enter(Phase::Draining);
         self.sockets.close();
         let time = self.snapshot.process().drain;
@@ -228,12 +337,14 @@ impl Supervisor {
                     tracing::warn!(connections = self.service.connections(), "the time for the drain is over");
                     return Ended::Drained;
                 }
-                request = self.signals.next() => if request == Request::Drain {
-                    tracing::warn!(connections = self.service.connections(), "told to end at once");
-                    return Ended::AtOnce;
+                order = orders.fresh() => match order {
+                    Order::Drain => {
+                        tracing::warn!(connections = self.service.connections(), "told to end at once");
+                        return Ended::AtOnce;
+                    }
+                    Order::End => return Ended::AtOnce,
+                    Order::Reload(_) | Order::Reopen => {}
                 },
-                // Nobody is left to command it: the proxy was dropped.
-                command = commands.recv() => if command.is_none() { return Ended::AtOnce },
             }
         }
     }

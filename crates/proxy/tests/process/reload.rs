@@ -54,6 +54,24 @@ fn a_bad_configuration_leaves_the_running_one_and_says_why() {
 }
 
 #[test]
+fn the_log_file_is_opened_anew_even_if_the_configuration_is_bad() {
+    let setup = Setup::new();
+    let text = setup.process(", log: {file: access.log}") + &setup.listener("api", "127.0.0.1:0");
+    let config = setup.write("revouch.yaml", &text);
+    let proxy = Proxy::start(&config, &[]);
+    let (log, rotated) = (setup.path("access.log"), setup.path("access.log.1"));
+    fs::rename(&log, &rotated).unwrap();
+    fs::write(&config, text.replace("routes:", "roots:")).unwrap();
+    proxy.signal("HUP");
+    wait_until("the log file is there again", || log.exists());
+    drop(setup.connect(proxy.address("api")));
+    wait_until("the line is in the new file", || {
+        fs::read_to_string(&log).unwrap().contains("\"listener\":\"api\"")
+    });
+    assert_eq!(fs::read_to_string(&rotated).unwrap(), "");
+}
+
+#[test]
 fn a_port_in_use_fails_the_reload_as_a_whole() {
     let setup = Setup::new();
     let config = setup.usual();

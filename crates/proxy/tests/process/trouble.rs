@@ -40,10 +40,33 @@ async fn servers_that_are_to_validate_and_do_not_are_refused() {
         proxy.signal("HUP");
         let line = proxy.wait_for("the configuration in force stays");
         assert!(line.contains("without the AD bit"), "{line}");
+        // And so is every one after it: what was refused is not taken for known.
+        proxy.signal("HUP");
+        proxy.wait_for_metric_at_least("revouch_config_reload_failures_total", 2);
+        proxy.wait_for_metric("revouch_config_generation", "1");
         drop(setup);
     })
     .await
     .unwrap();
+}
+
+#[test]
+fn a_log_file_that_hangs_does_not_keep_it_from_ending() {
+    let setup = Setup::new();
+    let fifo = setup.path("access.log");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Neither side of a FIFO opens without the other.
+    let reader = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || std::fs::File::open(fifo).unwrap()
+    });
+    let text = setup.process(", log: {file: access.log}") + &setup.listener("api", "127.0.0.1:0");
+    let mut proxy = Proxy::start(&setup.write("revouch.yaml", &text), &[]);
+    drop(reader.join().unwrap());
+    proxy.signal("HUP");
+    // The log cannot be opened anew until somebody reads it. What was asked for later is done all the same.
+    proxy.signal("TERM");
+    assert_eq!(proxy.end().code(), Some(0));
 }
 
 #[test]
