@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, Der, TrustAnchor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use webpki::anchor_from_trusted_cert;
 
+use super::imposed;
 use crate::cert::{Fingerprint, MAX_CERTIFICATE, certificates_from_base64};
 
 /// The most trust anchors in one set.
@@ -16,7 +17,8 @@ pub const MAX_ANCHORS: usize = 4096;
 
 /// A set of trust anchors. Cheap to clone; the same certificates in any order, any number of times, make the same set.
 ///
-/// Of an anchor its name, key and name constraints count (RFC 5280 section 6.1.1 d): not its dates, key usages or signature.
+/// Of an anchor its name, key and name constraints count (RFC 5280 section 6.1.1 d), those that root programmes impose included: not its
+/// dates, key usages or signature.
 #[derive(Clone)]
 pub struct Anchors {
     inner: Arc<Inner>,
@@ -62,12 +64,14 @@ impl Anchors {
             BTreeMap::new();
         let mut rejected = Vec::new();
         for (index, certificate) in certificates.into_iter().enumerate() {
+            let fingerprint = Fingerprint::of(&certificate);
             let anchor = if certificate.len() > MAX_CERTIFICATE {
                 None
             } else {
-                anchor_from_trusted_cert(&certificate).ok().map(|anchor| anchor.to_owned())
+                anchor_from_trusted_cert(&certificate)
+                    .ok()
+                    .map(|anchor| constrained(anchor.to_owned(), fingerprint))
             };
-            let fingerprint = Fingerprint::of(&certificate);
             match anchor {
                 None => rejected.push(RejectedAnchor { index, why: AnchorError::Unreadable }),
                 Some(_) if taken.len() >= MAX_ANCHORS && !taken.contains_key(&fingerprint) => {
@@ -114,6 +118,14 @@ impl Anchors {
     pub(crate) fn webpki(&self) -> &[TrustAnchor<'static>] {
         &self.inner.webpki
     }
+}
+
+/// The anchor with what is imposed on it, where its certificate does not constrain it itself.
+fn constrained(mut anchor: TrustAnchor<'static>, fingerprint: Fingerprint) -> TrustAnchor<'static> {
+    if anchor.name_constraints.is_none() {
+        anchor.name_constraints = imposed::on(fingerprint).map(Der::from);
+    }
+    anchor
 }
 
 impl PartialEq for Anchors {

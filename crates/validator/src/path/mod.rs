@@ -11,6 +11,7 @@
 mod anchors;
 mod crls;
 mod error;
+mod imposed;
 mod search;
 #[cfg(test)]
 mod tests;
