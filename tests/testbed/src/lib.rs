@@ -12,6 +12,7 @@ pub mod wait;
 
 pub use backend::Backend;
 pub use peer::openssl::{OpenSsl, OpenSslOutcome};
+pub use peer::stack::{Stack, StackOutcome, StackPeer};
 pub use peer::{Alert, Connected, Ending, Outcome, Peer};
 pub use process::Process;
 pub use proxy_header::ProxyHeader;

@@ -1,6 +1,9 @@
 //! A TLS peer in this process: from which address it comes, what it presents, and what becomes of it.
 
 pub mod openssl;
+mod program;
+mod relay;
+pub mod stack;
 
 use std::fmt;
 use std::io;
