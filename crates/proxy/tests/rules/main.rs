@@ -19,6 +19,8 @@ mod names;
 mod ports;
 mod relaying;
 mod scenarios;
+#[path = "../stage/mod.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod stage;
 
 use revouch_validator::reason::Reason;

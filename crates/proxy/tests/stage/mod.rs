@@ -1,4 +1,4 @@
-//! The stage of these tests: a signed DNS universe, a CA, an echo upstream, and the real `revouch-proxy` process between peers and
+//! The stage of the tests in `rules`, `attacks` and `peers`: a signed DNS universe, a CA, an echo upstream, and the real `revouch-proxy` process between peers and
 //! upstream. All on loopback, all gone when it is dropped.
 
 use std::fmt::Write as _;
@@ -27,11 +27,13 @@ pub const NAME: &str = "gw1.example.test";
 /// What goes through the echo.
 pub const HELLO: &[u8] = b"hello from the peer\n";
 
-/// A loopback address that no other stage of this process has, so that nobody takes a port between its choice and its use.
+/// A loopback address that no other stage has, of this process or (but for a rare coincidence) of another, so that nobody takes a port
+/// between its choice and its use.
 fn own_address() -> IpAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(127, 3, high, low))
+    let [.., process] = (std::process::id() % 100).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 100 + process, high, low))
 }
 
 /// How a stage is to be set.
