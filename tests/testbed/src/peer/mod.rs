@@ -36,6 +36,7 @@ pub struct Peer {
     server_name: Option<String>,
     alpn: Vec<Vec<u8>>,
     versions: Vec<&'static SupportedProtocolVersion>,
+    provider: Option<Arc<CryptoProvider>>,
     deadline: Duration,
 }
 
@@ -114,6 +115,7 @@ impl Peer {
             server_name: None,
             alpn: Vec::new(),
             versions: vec![&rustls::version::TLS13, &rustls::version::TLS12],
+            provider: None,
             deadline: Duration::from_secs(10),
         }
     }
@@ -160,6 +162,13 @@ impl Peer {
         self
     }
 
+    /// Cipher suites and groups other than the library's own choice.
+    #[must_use]
+    pub fn provider(mut self, provider: CryptoProvider) -> Self {
+        self.provider = Some(Arc::new(provider));
+        self
+    }
+
     /// Time for everything that one call does.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -196,9 +205,7 @@ impl Peer {
             let stream =
                 self.connect_tcp(acceptor).await.map_err(|error| Ending::NotConnected(error.kind()))?;
             let source = stream.local_addr().ok();
-            let mut config = self.config().map_err(|error| Ending::Other(error.to_string()))?;
-            config.enable_sni = self.server_name.is_some();
-            config.alpn_protocols.clone_from(&self.alpn);
+            let config = self.config().map_err(|error| Ending::Other(error.to_string()))?;
             let name = match &self.server_name {
                 Some(name) => {
                     ServerName::try_from(name.clone()).map_err(|error| Ending::Other(error.to_string()))?
@@ -225,17 +232,28 @@ impl Peer {
         Ok(stream)
     }
 
-    fn config(&self) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+    /// What its side of a handshake is made with, for who makes it by hand.
+    ///
+    /// # Errors
+    /// The provider has no cipher suite for the versions, or the identity's key cannot be used.
+    pub fn config(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = self.provider.clone().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyAcceptor(Arc::clone(&provider))));
-        let Some(identity) = &self.identity else { return Ok(builder.with_no_client_auth()) };
-        let key = provider.key_provider.load_private_key(identity.key())?;
-        // Not `with_client_auth_cert`: it refuses leaves that it cannot read, and some are meant to be odd.
-        let certified = CertifiedKey::new(identity.chain(), key);
-        Ok(builder.with_client_cert_resolver(Arc::new(Always(Arc::new(certified)))))
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let key = provider.key_provider.load_private_key(identity.key())?;
+                // Not `with_client_auth_cert`: it refuses leaves that it cannot read, and some are meant to be odd.
+                let certified = CertifiedKey::new(identity.chain(), key);
+                builder.with_client_cert_resolver(Arc::new(Always(Arc::new(certified))))
+            }
+        };
+        config.enable_sni = self.server_name.is_some();
+        config.alpn_protocols.clone_from(&self.alpn);
+        Ok(config)
     }
 }
 

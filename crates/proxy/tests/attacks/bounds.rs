@@ -1,0 +1,96 @@
+//! Memory: hundreds of peers, each holding as much as it can.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::all_lines;
+use crate::craft::{Crafted, Version, config};
+use crate::seal::{HANDSHAKE, message, record};
+use crate::stage::{HELLO, Stage};
+use crate::usage::resident;
+
+const PEERS: usize = 300;
+/// What one peer may hold while its handshake is under way. The TLS library keeps up to 64 KiB of a message that is not whole yet; the rest is the
+/// connection, its evidence and its buffers.
+const HANDSHAKING: u64 = 128 * 1024;
+/// Lets that many peers do something, and holds them all.
+async fn hold<F: Future<Output = Crafted> + Send + 'static>(
+    count: usize,
+    peer: impl Fn() -> F,
+) -> Vec<Crafted> {
+    let mut peers = Vec::new();
+    // A few at a time: both processors are busy with this as it is.
+    while peers.len() < count {
+        let mut some = JoinSet::new();
+        (0..10).for_each(|_| drop(some.spawn(peer())));
+        peers.extend(some.join_all().await);
+    }
+    peers
+}
+
+fn grown(stage: &Stage, before: u64, peers: usize) -> u64 {
+    resident(stage).saturating_sub(before) / peers as u64
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_stop_within_the_largest_message_hold_little() {
+    let stage = crate::Plan::new().limits(&format!("{}, handshakeDeadline: 30s", crate::MANY)).start().await;
+    stage.accepts(&stage.leaf(), crate::stage::NAME).await;
+    let before = resident(&stage);
+    let (listener, leaf) = (stage.listener, stage.leaf());
+    // A ClientHello that is all there but for its last octet, as long as one may be.
+    let mut long = config(None, Version::Tls13);
+    long.alpn_protocols = (0..128).map(|n| vec![n; 250]).collect();
+    let within_hello = hold(PEERS, || {
+        let long = long.clone();
+        async move {
+            let mut peer = Crafted::with(listener, long).await;
+            let hello = peer.hello();
+            peer.send(&hello[..hello.len() - 1]).await;
+            peer
+        }
+    });
+    let peers = within_hello.await;
+    // The last octets have been read when nothing more comes to it.
+    settled(&stage).await;
+    let each = grown(&stage, before, PEERS);
+    assert!(each < HANDSHAKING, "{each} octets for each peer within its ClientHello");
+    drop(peers);
+    all_lines(&stage, 2 + PEERS).await;
+    // A Certificate message of 64 KiB, all but its end.
+    let within_certificate = hold(PEERS, || {
+        let config = config(Some(&leaf), Version::Tls12);
+        async move {
+            let mut peer = Crafted::with(listener, config).await;
+            let hello = peer.hello();
+            peer.send(&hello).await;
+            peer.answer().await;
+            let start = &message(11, &[0; 65_000])[..64_900];
+            let octets: Vec<u8> = start.chunks(16_000).flat_map(|part| record(HANDSHAKE, part)).collect();
+            peer.send(&octets).await;
+            peer
+        }
+    });
+    let peers = within_certificate.await;
+    settled(&stage).await;
+    let each = grown(&stage, before, PEERS);
+    assert!(each < HANDSHAKING, "{each} octets for each peer within its Certificate");
+    drop(peers);
+    let lines = all_lines(&stage, 2 + 2 * PEERS).await;
+    assert!(lines[2..].iter().all(|line| line.text("reason") == Some("handshake_failed")));
+    assert_eq!(stage.backend.octets(), 2 * HELLO.len() as u64);
+}
+
+/// Waits until the memory has stopped to grow.
+async fn settled(stage: &Stage) {
+    let mut last = resident(stage);
+    loop {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = resident(stage);
+        if now <= last {
+            return;
+        }
+        last = now;
+    }
+}
