@@ -63,7 +63,14 @@ impl PeerStream {
 
 impl AsyncRead for PeerStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+        let stream = &mut self.get_mut().0;
+        let read = Pin::new(&mut *stream).poll_read(cx, buf);
+        // TLS may owe an answer to what was read (that it does not renegotiate), which would wait for the upstream's next octet. Should it
+        // not fit now, it goes with the next read or write; an error shows there too.
+        if stream.get_ref().1.wants_write() {
+            drop(Pin::new(stream).poll_flush(cx));
+        }
+        read
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use revouch_lab::Identity;
-use revouch_testbed::Process;
+use revouch_testbed::{Process, eventually};
 use revouch_validator::reason::Reason;
 use rustls::client::Resumption;
 use rustls::server::ServerSessionMemoryCache;
@@ -167,6 +168,32 @@ async fn openssl_gets_no_session_and_cannot_use_one_of_elsewhere() {
         std::fs::remove_file(session).unwrap();
     }
     task.abort();
+}
+
+#[tokio::test]
+async fn tls12_renegotiation_is_declined() {
+    let stage = open_stage().await;
+    let peer = openssl(&stage, stage.listener, &stage.leaf(), &["-tls1_2"]);
+    says(&peer, "hello").await;
+    // What openssl makes of being declined is an error and the end.
+    peer.write(b"R\n").unwrap();
+    assert!(
+        peer.wait_for_stderr(PATIENCE, |line| line.contains("no renegotiation")).await.is_some(),
+        "{:?}",
+        peer.stderr()
+    );
+    peer.wait(PATIENCE).await.unwrap();
+    let line = stage.line(0).await;
+    assert_eq!(
+        (line.text("outcome"), &line.0["bytes_in"]),
+        (Some("accepted"), &serde_json::json!(6)),
+        "{line:?}"
+    );
+    // One peer, one handshake, one connection at the upstream.
+    assert_eq!(stage.backend.connections(), 1);
+    assert_eq!(stage.lines().len(), 1);
+    let gone = eventually(Duration::from_secs(10), || stage.backend.live() == 0).await;
+    assert!(gone, "the upstream's connection stays");
 }
 
 #[tokio::test]
