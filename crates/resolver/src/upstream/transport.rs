@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hickory_net::NetError;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
@@ -19,7 +21,7 @@ use hickory_resolver::config::{ConnectionConfig, ProtocolConfig, ResolverOpts};
 use hickory_resolver::{ConnectionProvider, PoolContext, TlsConfig};
 use revouch_validator::answer::DnsFailure;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::budget::QueryBudget;
 use super::config::{Protocol, Server};
@@ -30,6 +32,12 @@ const MAX_IN_FLIGHT: usize = 1024;
 
 /// The EDNS payload size that is offered (RFC 9715: what is not fragmented on any path in use).
 const UDP_PAYLOAD: u16 = 1232;
+
+/// How long a datagram may be on its way before it is taken for lost.
+const REPEAT_AFTER: Duration = Duration::from_millis(333);
+
+/// The most datagrams for one question to one server.
+const MAX_DATAGRAMS: usize = 3;
 
 /// What is asked of the upstream besides the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +62,19 @@ pub(super) struct Transport {
     attempts: u32,
 }
 
+type Exchange = DnsExchange<TokioRuntimeProvider>;
+
 /// A server, and the stream to it once there is one.
 struct Connection {
     server: Server,
-    stream: Mutex<Option<DnsExchange<TokioRuntimeProvider>>>,
+    stream: Mutex<Slot>,
+}
+
+/// The stream that is open, and how many have been.
+#[derive(Default)]
+struct Slot {
+    number: u64,
+    open: Option<Exchange>,
 }
 
 impl Transport {
@@ -71,7 +88,7 @@ impl Transport {
         options.timeout = timeout;
         options.max_active_requests = MAX_IN_FLIGHT;
         let servers =
-            servers.into_iter().map(|server| Connection { server, stream: Mutex::new(None) }).collect();
+            servers.into_iter().map(|server| Connection { server, stream: Mutex::default() }).collect();
         let context = PoolContext::new(options, TlsConfig { config: tls });
         let provider = TokioRuntimeProvider::default();
         Self { servers, preferred: AtomicUsize::new(0), context, provider, timeout, attempts }
@@ -132,11 +149,9 @@ impl Transport {
         let until = deadline.min(Instant::now() + self.timeout);
         if connection.server.protocol == Protocol::Udp {
             budget.take()?;
-            let response = timeout_at(
-                until,
-                self.datagram(connection.server.address, request(name, rr_type, wanted, true)),
-            )
-            .await;
+            let request = request(name, rr_type, wanted, true);
+            let response =
+                timeout_at(until, self.datagrams(connection.server.address, &request, budget)).await;
             let response = response.map_err(|_| DnsFailure::Timeout)?;
             match response.map(|message| (select(name, rr_type, &message), message)) {
                 Ok((Err(Unusable::Truncated), _)) | Err(NetError::QueryCaseMismatch | NetError::Proto(_)) => {
@@ -147,12 +162,13 @@ impl Transport {
         }
         budget.take()?;
         let until = deadline.min(Instant::now() + self.timeout);
-        let response =
-            timeout_at(until, self.stream(connection, request(name, rr_type, wanted, false))).await;
+        let request = request(name, rr_type, wanted, false);
+        let mut used = 0;
+        let response = timeout_at(until, self.stream(connection, request, budget, &mut used)).await;
         let Ok(response) = response else {
             // Whoever asks next opens a new stream; one that is just being opened is left alone.
             if let Ok(mut slot) = connection.stream.try_lock() {
-                slot.take();
+                slot.give_up(used);
             }
             return Err(DnsFailure::Timeout);
         };
@@ -160,45 +176,83 @@ impl Transport {
         usable(select(name, rr_type, &message))
     }
 
-    /// One question in a datagram from a port of its own.
-    async fn datagram(&self, server: SocketAddr, request: DnsRequest) -> Result<Message, NetError> {
-        let provider = self.provider.clone();
-        let mut stream = UdpClientStream::builder(server, provider).with_timeout(Some(self.timeout)).build();
-        Ok(stream.send_message(request).first_answer().await?.into_message())
-    }
-
-    /// One question over the stream, which is opened if there is none, and once more if the open one was dead.
-    async fn stream(&self, connection: &Connection, request: DnsRequest) -> Result<Message, NetError> {
-        let (exchange, reused) = self.connected(connection).await?;
-        match exchange.send(request.clone()).first_answer().await {
-            Ok(response) => Ok(response.into_message()),
-            Err(error) if reused && !matches!(error, NetError::Timeout) => {
-                connection.stream.lock().await.take();
-                let (exchange, _) = self.connected(connection).await?;
-                Ok(exchange.send(request).first_answer().await?.into_message())
-            }
-            Err(error) => {
-                connection.stream.lock().await.take();
-                Err(error)
+    /// One question in a datagram, which is paid for, and again after a while, as datagrams get lost: as long as somebody pays.
+    async fn datagrams(
+        &self,
+        server: SocketAddr,
+        request: &DnsRequest,
+        budget: &QueryBudget,
+    ) -> Result<Message, NetError> {
+        let mut sent = FuturesUnordered::new();
+        sent.push(self.datagram(server, request.clone()));
+        loop {
+            let is_last = sent.len() == MAX_DATAGRAMS;
+            let come = sent.next();
+            let come = if is_last { Ok(come.await) } else { timeout(REPEAT_AFTER, come).await };
+            match come {
+                Ok(Some(response)) => return response,
+                Ok(None) => return Err(NetError::NoConnections),
+                Err(_) if budget.take().is_ok() => sent.push(self.datagram(server, request.clone())),
+                Err(_) => return sent.next().await.unwrap_or(Err(NetError::NoConnections)),
             }
         }
     }
 
-    /// The open stream, or a new one; says whether it was open.
-    async fn connected(
+    /// One datagram from a port of its own.
+    async fn datagram(&self, server: SocketAddr, request: DnsRequest) -> Result<Message, NetError> {
+        let builder =
+            UdpClientStream::builder(server, self.provider.clone()).with_timeout(Some(self.timeout));
+        // The library would repeat it by itself, and nobody would pay for that.
+        let mut stream = builder.with_max_retries(1).build();
+        Ok(stream.send_message(request).first_answer().await?.into_message())
+    }
+
+    /// One question over the stream, which is opened if there is none, and once more, if that is paid for, if the open one was dead.
+    /// `used` is the number of the stream that was used last.
+    async fn stream(
         &self,
         connection: &Connection,
-    ) -> Result<(DnsExchange<TokioRuntimeProvider>, bool), NetError> {
+        request: DnsRequest,
+        budget: &QueryBudget,
+        used: &mut u64,
+    ) -> Result<Message, NetError> {
+        let (exchange, reused) = self.connected(connection, used).await?;
+        let error = match exchange.send(request.clone()).first_answer().await {
+            Ok(response) => return Ok(response.into_message()),
+            Err(error) => error,
+        };
+        connection.stream.lock().await.give_up(*used);
+        if !reused || matches!(error, NetError::Timeout) || budget.take().is_err() {
+            return Err(error);
+        }
+        let (exchange, _) = self.connected(connection, used).await?;
+        Ok(exchange.send(request).first_answer().await?.into_message())
+    }
+
+    /// The open stream, or a new one; says whether it was open.
+    async fn connected(&self, connection: &Connection, used: &mut u64) -> Result<(Exchange, bool), NetError> {
         let mut slot = connection.stream.lock().await;
-        if let Some(open) = &*slot {
+        if let Some(open) = &slot.open {
+            *used = slot.number;
             return Ok((open.clone(), true));
         }
         let config = stream_config(&connection.server);
         let connecting =
             self.provider.new_connection(connection.server.address.ip(), &config, &self.context)?;
         let exchange = connecting.await?;
-        *slot = Some(exchange.clone());
+        slot.number += 1;
+        slot.open = Some(exchange.clone());
+        *used = slot.number;
         Ok((exchange, false))
+    }
+}
+
+impl Slot {
+    /// Forgets the stream of this number. A newer one, which somebody else has opened since, is left alone.
+    fn give_up(&mut self, number: u64) {
+        if self.number == number {
+            self.open = None;
+        }
     }
 }
 

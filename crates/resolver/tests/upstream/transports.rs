@@ -19,6 +19,20 @@ async fn questions_are_counted_and_kept_keys_cost_nothing() {
 }
 
 #[tokio::test]
+async fn datagrams_that_are_repeated_are_paid_for_and_not_repeated_on_credit() {
+    let served = Served::start(zones()).await;
+    fault(&served.lab, "www.nsec.test", None, Fault::Silent);
+    let config = UpstreamConfig { timeout: Duration::from_secs(1), ..served.config() };
+    for (allowed, sent) in [(64, 3), (2, 2), (1, 1)] {
+        let upstream = Upstream::new(config.clone(), clock()).unwrap();
+        let (budget, before) = (QueryBudget::new(allowed), served.lab.queries().total());
+        let result = upstream.ask(&name("www.nsec.test"), RrType::A, &budget, soon()).await;
+        assert_eq!((result, budget.spent()), (Err(DnsFailure::Timeout), sent));
+        assert_eq!(served.lab.queries().total() - before, u64::from(sent));
+    }
+}
+
+#[tokio::test]
 async fn those_who_ask_at_once_share_the_keys() {
     let served = Served::start(zones()).await;
     let upstream = served.upstream();
