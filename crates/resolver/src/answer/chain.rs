@@ -51,6 +51,7 @@ impl<'m> Walk<'m> {
         let mut name = start.clone();
         loop {
             if let Some(set) = RrSet::find(&self.message.answers, &name, self.rr_type) {
+                self.is_consistent(&name)?;
                 return self.positive(&set);
             }
             match self.alias(&name)? {
@@ -60,11 +61,23 @@ impl<'m> Walk<'m> {
         }
     }
 
+    /// Records at the end of the chain contradict an NXDOMAIN (RFC 2308 section 2.1), and a CNAME beside them (RFC 2181 section 10.1).
+    fn is_consistent(&self, name: &Name) -> Result<(), Bogus> {
+        if self.message.metadata.response_code == ResponseCode::NXDomain {
+            return Err(Bogus("NXDOMAIN with the records that were asked for"));
+        }
+        let alias = RrSet::find(&self.message.answers, name, RecordType::CNAME);
+        if self.rr_type != RecordType::CNAME && alias.is_some() {
+            return Err(Bogus("a CNAME beside the records that were asked for"));
+        }
+        Ok(())
+    }
+
     /// The records are there.
     fn positive(mut self, set: &RrSet<'m>) -> Result<Evaluated, Bogus> {
         let judged = self.judge(set)?;
         if judged.state == State::Unproven {
-            self.claim_owner(set.owner);
+            self.claim_owner(set);
         }
         self.tally.count_ttl(set.ttl());
         let records = set.records.iter().map(|r| r.data.clone()).collect();
@@ -89,7 +102,7 @@ impl<'m> Walk<'m> {
         }
         let state = self.link_state(&set, &target)?;
         if state == State::Unproven {
-            self.claim_owner(name);
+            self.claim_owner(&set);
         }
         self.tally.count_ttl(set.ttl());
         self.links.push(Link { owner: name.clone(), target: target.clone(), state });
@@ -187,7 +200,8 @@ impl<'m> Walk<'m> {
             return Ok(self.finish(End::Negative(kind), state, false));
         }
         if !self.is_apex_proven(&soa.name) {
-            self.claims.push(Claim { name: self.subject(name), at_or_above: soa.name.clone() });
+            let at_or_above = soa.name.clone();
+            self.claims.push(Claim { name: self.subject(name), at_or_above, signers: Vec::new() });
             return Ok(self.finish(End::Negative(kind), State::Unproven, false));
         }
         let denied = Denial::of(self.message, &soa.name, self.now, &mut self.tally)?.negative(
@@ -211,10 +225,11 @@ impl<'m> Walk<'m> {
         true
     }
 
-    /// Claims that the unsigned RRset at `owner` lies in an unsigned zone.
-    fn claim_owner(&mut self, owner: &Name) {
-        let name = self.subject(owner);
-        self.claims.push(Claim { at_or_above: name.clone(), name });
+    /// Claims that an unproven RRset lies in an unsigned zone.
+    fn claim_owner(&mut self, set: &RrSet<'m>) {
+        let name = self.subject(set.owner);
+        let signers = set.signers(&self.message.answers);
+        self.claims.push(Claim { at_or_above: name.clone(), name, signers });
     }
 
     /// The name whose zone is meant: DS records belong to the parent's side of a zone cut.

@@ -55,6 +55,17 @@ pub struct Claim {
     pub name: Name,
     /// The unsigned zone must start at or above this ancestor of `name`: the owner of the SOA that was shown.
     pub at_or_above: Name,
+    /// The zones that signed the records in question, by their own account. The signatures prove nothing, but none of them may
+    /// come from a zone above the unsigned one: such records say themselves that they are not of it.
+    pub signers: Vec<Name>,
+}
+
+impl Claim {
+    /// Whether the records may belong to an unsigned zone that starts at `cut`.
+    #[must_use]
+    pub fn may_be_of(&self, cut: &Name) -> bool {
+        self.signers.iter().all(|signer| cut.zone_of(signer))
+    }
 }
 
 /// One alias on the way.

@@ -7,6 +7,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
 
+use super::names::canonical;
+
 /// The records of one owner and type in one section.
 #[derive(Debug, Clone)]
 pub(crate) struct RrSet<'m> {
@@ -37,6 +39,13 @@ impl<'m> RrSet<'m> {
             .filter_map(rrsig)
             .filter(|s| s.input().type_covered == self.rr_type)
             .find_map(|s| Signature::usable(s.input(), self.owner, now))
+    }
+
+    /// The zones that signed the records by their own account, proven or not.
+    pub(crate) fn signers(&self, section: &[Record]) -> Vec<Name> {
+        let signatures = section.iter().filter(|r| r.name == *self.owner).filter_map(rrsig);
+        let own = signatures.filter(|s| s.input().type_covered == self.rr_type);
+        own.map(|s| canonical(&s.input().signer_name)).collect()
     }
 
     /// The least TTL of the records.

@@ -96,6 +96,10 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Vec
     let mut name = start.clone();
     while met.len() <= MAX_LINKS && !met.contains(&name) {
         if pick(answers, &name, rr_type, usize::MAX, &mut picked) {
+            // One that stands beside the records is kept as a contradiction.
+            if rr_type != RecordType::CNAME {
+                pick(answers, &name, RecordType::CNAME, 1, &mut picked);
+            }
             break;
         }
         // Two of a kind are enough to see that there is more than one.

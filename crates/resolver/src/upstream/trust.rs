@@ -76,13 +76,13 @@ impl ChainOfTrust {
             if let Ok(cut) = self.cut(&claim.at_or_above, session).await?
                 && matches!(*cut, Cut::Unsigned)
             {
-                return Ok(true);
+                return Ok(claim.may_be_of(&claim.at_or_above));
             }
         }
         for count in label_count(anchor) + 1..=label_count(&claim.at_or_above) {
             let candidate = suffix(&claim.name, count);
             match self.cut(&candidate, session).await?.as_deref() {
-                Ok(Cut::Unsigned) => return Ok(true),
+                Ok(Cut::Unsigned) => return Ok(claim.may_be_of(&candidate)),
                 Ok(Cut::NoSuchName) => return Ok(false),
                 Ok(Cut::Signed(_) | Cut::None) => {}
                 Err(Bogus(why)) => return Err(bogus(&candidate, RecordType::DS, why)),

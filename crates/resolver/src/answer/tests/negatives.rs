@@ -122,7 +122,10 @@ fn exactly_one_soa_above_the_name_is_needed() {
 fn an_unproven_soa_leaves_a_claim_about_this_name_at_or_above_that_apex() {
     let evaluated = response().authority(plain("x.test.", soa(60))).evaluate("www.x.test.", T::A).unwrap();
     assert_eq!(evaluated.state, State::Unproven);
-    assert_eq!(evaluated.claims, [Claim { name: name("www.x.test."), at_or_above: name("x.test.") }]);
+    assert_eq!(
+        evaluated.claims,
+        [Claim { name: name("www.x.test."), at_or_above: name("x.test."), signers: vec![] }]
+    );
     // The parent signed it, not the zone itself: that is no proof of an apex.
     let parent_signed = proven("x.test.", [soa(60)], &by("test."));
     check(&response().authority(parent_signed).evaluate("www.x.test.", T::A), "claimed");

@@ -31,7 +31,37 @@ fn an_unsigned_record_is_only_claimed_to_be_insecure() {
     let evaluated =
         response().answer(plain("www.x.test.", a(1))).evaluate("www.x.test.", RecordType::A).unwrap();
     assert_eq!(evaluated.state, State::Unproven);
-    assert_eq!(evaluated.claims, [Claim { name: name("www.x.test."), at_or_above: name("www.x.test.") }]);
+    let (name, at_or_above) = (name("www.x.test."), name("www.x.test."));
+    assert_eq!(evaluated.claims, [Claim { name, at_or_above, signers: vec![] }]);
+}
+
+#[test]
+fn a_claim_says_who_signed_and_does_not_hold_for_a_zone_below_the_signer() {
+    for signed in [plain("www.signed.test.", a(1)), plain("www.signed.test.", cname("www.x.test."))] {
+        let mut signature = secure("www.signed.test.", signed[0].data.clone()).remove(1);
+        signature.proof = Proof::Bogus;
+        let message = response().answer(signed).answer([signature]).answer(plain("www.x.test.", a(1)));
+        let evaluated = message.evaluate("www.signed.test.", RecordType::A).unwrap();
+        let claim = &evaluated.claims[0];
+        assert_eq!(claim.signers, [name(SIGNED)]);
+        assert!(claim.may_be_of(&name("test.")) && claim.may_be_of(&name(SIGNED)));
+        assert!(!claim.may_be_of(&name("www.signed.test.")));
+    }
+}
+
+#[test]
+fn what_contradicts_the_records_makes_them_bogus() {
+    let records = || response().answer(secure("www.signed.test.", a(1)));
+    assert_eq!(records().nxdomain().verdict("www.signed.test."), "bogus");
+    assert_eq!(
+        records().answer(plain("www.signed.test.", cname("x.test."))).verdict("www.signed.test."),
+        "bogus"
+    );
+    // Behind an alias too; but a CNAME that was asked for is the answer.
+    let alias = || response().answer(secure("a.signed.test.", cname("www.signed.test.")));
+    let behind = alias().answer(secure("www.signed.test.", a(1))).nxdomain();
+    assert_eq!(behind.verdict("a.signed.test."), "bogus");
+    assert_eq!(verdict(&alias().evaluate("a.signed.test.", RecordType::CNAME)), "secure");
 }
 
 #[test]

@@ -70,6 +70,15 @@ fn records_are_kept_once() {
 }
 
 #[test]
+fn a_cname_beside_the_records_stays_to_be_seen() {
+    let message = response()
+        .question("www.test.", T::A)
+        .answer(plain("www.test.", a(1)))
+        .answer(plain("www.test.", cname("x.test.")));
+    assert_eq!(selected(&message, "www.test.").unwrap().answers.len(), 2);
+}
+
+#[test]
 fn dnames_and_an_alias_to_their_owner_are_followed() {
     let message = response()
         .question("x.old.test.", T::A)
