@@ -106,7 +106,8 @@ pub struct Answer {
     pub wildcard: bool,
     /// The least TTL, in seconds, clamped as `dns.md` says. Belongs to the cache, not to the decision.
     pub ttl: u32,
-    /// When the signatures hold. `None` where none was checked here (insecure, exempt, or an upstream's AD bit).
+    /// When the signatures hold on which the state rests, those of keys and delegations included, also of those that prove a zone to be
+    /// unsigned. `None` where none was checked here (exempt, no trust anchor above, or an upstream's AD bit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<SignatureWindow>,
 }

@@ -5,6 +5,7 @@
 use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
 
 use super::denial::{self, Denial};
@@ -24,6 +25,15 @@ pub enum Cut {
     NoSuchName,
 }
 
+impl Cut {
+    /// How many octets the DS records take.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        let Self::Signed(records) = self else { return 0 };
+        records.iter().map(|ds| size_of::<DS>() + ds.digest().len()).sum()
+    }
+}
+
 /// A judged delegation, and for how long it may be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
@@ -31,6 +41,8 @@ pub struct Judged {
     pub cut: Cut,
     /// In seconds; bounded by the expiration of the signatures.
     pub ttl: u32,
+    /// When the signatures hold that prove it.
+    pub window: SignatureWindow,
 }
 
 /// Judges the answer to the DS question for `name`, which must not be the root.
@@ -46,9 +58,10 @@ pub fn judge(name: &Name, message: &Message, now: Timestamp) -> Result<Judged, B
     } else {
         absent(name, message, now, &mut tally)?
     };
-    let lifetime = tally.window.map_or(0, |w| w.until.0.saturating_sub(now.0));
+    let window = tally.window.ok_or(Bogus("a delegation without a signature"))?;
+    let lifetime = window.until.0.saturating_sub(now.0);
     let ttl = tally.ttl.unwrap_or(0).min(u32::try_from(lifetime).unwrap_or(u32::MAX));
-    Ok(Judged { cut, ttl })
+    Ok(Judged { cut, ttl, window })
 }
 
 /// There are DS records. Only the parent can have signed them.

@@ -4,14 +4,15 @@
 //! a [`Work`] allowance.
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
-use hickory_proto::dnssec::{Proof, Verifier};
+use hickory_proto::dnssec::{Proof, PublicKey, Verifier};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
+use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
 
 use super::names::{canonical, label_count, suffix, wildcard_of};
-use super::rrset::{rrsig, window};
+use super::rrset::{RrSet, rrsig, window};
 
 /// Keys with the same tag and algorithm that are tried for one signature.
 const MAX_KEYS_PER_TAG: usize = 2;
@@ -54,6 +55,13 @@ impl ZoneKeys {
         Self { zone: zone.clone(), keys }
     }
 
+    /// How many octets the keys take.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        let size = |key: &DNSKEY| size_of::<(u16, DNSKEY)>() + key.public_key().public_bytes().len();
+        self.keys.iter().map(|(_, key)| size(key)).sum()
+    }
+
     /// The zone whose keys these are.
     #[must_use]
     pub fn zone(&self) -> &Name {
@@ -66,6 +74,17 @@ impl ZoneKeys {
         let fitting = self.keys.iter().filter(move |(t, k)| *t == tag && k.algorithm() == algorithm);
         fitting.map(|(_, k)| k).take(MAX_KEYS_PER_TAG)
     }
+}
+
+/// Keys, and for how long they may be kept.
+#[derive(Debug, Clone)]
+pub struct ProvenKeys {
+    /// The keys.
+    pub keys: ZoneKeys,
+    /// In seconds; bounded by the expiration of the signature.
+    pub ttl: u32,
+    /// When the signature over the keys holds.
+    pub window: SignatureWindow,
 }
 
 /// One RRset of a selected message, by the places of its records in their section.
@@ -155,7 +174,7 @@ pub fn prove_keys(
     trusted: impl Fn(&DNSKEY) -> bool,
     now: Timestamp,
     work: &mut Work,
-) -> Option<(ZoneKeys, u32)> {
+) -> Option<ProvenKeys> {
     let keys: Vec<DNSKEY> =
         message.answers.iter().filter(|r| r.name == *zone).filter_map(dnskey).cloned().collect();
     let entry = ZoneKeys::new(zone, keys.iter().filter(|k| trusted(k)).cloned());
@@ -163,8 +182,9 @@ pub fn prove_keys(
     if entry.keys.is_empty() || !prove(&mut message.answers, &place, &entry, now, work) {
         return None;
     }
-    let ttl = message.answers.iter().filter(|r| r.proof == Proof::Secure).map(|r| r.ttl).min()?;
-    Some((ZoneKeys::new(zone, keys), ttl))
+    let set = RrSet::find(&message.answers, zone, RecordType::DNSKEY)?;
+    let window = set.signature(&message.answers, now)?.window;
+    Some(ProvenKeys { keys: ZoneKeys::new(zone, keys), ttl: set.ttl(), window })
 }
 
 /// Whether one of the DS records is the digest of `key` (RFC 4035 section 5.2). SHA-1 counts only where nothing stronger stands (RFC 4509).

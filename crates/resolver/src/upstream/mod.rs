@@ -9,6 +9,7 @@ mod config;
 mod transport;
 mod trust;
 
+use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RecordType};
 use revouch_validator::answer::{Answer, DnsFailure, DnssecStatus};
 use revouch_validator::name::DnsName;
@@ -19,7 +20,6 @@ pub use self::budget::QueryBudget;
 pub use self::config::{Clock, MAX_SERVERS, Protocol, Server, UpstreamConfig, UpstreamError, Validation};
 use self::transport::{Transport, Wanted};
 use self::trust::{ChainOfTrust, Session, bogus};
-use crate::answer::signature::Work;
 use crate::answer::{self, State, Trust};
 use crate::convert;
 
@@ -135,7 +135,7 @@ impl Upstream {
         &self,
         name: &Name,
         rr_type: RecordType,
-        message: &hickory_proto::op::Message,
+        message: &Message,
         trust: Trust,
     ) -> Result<Answer, DnsFailure> {
         let now = (self.clock)();
@@ -144,20 +144,38 @@ impl Upstream {
     }
 
     fn session<'q>(&self, budget: &'q QueryBudget, deadline: Instant) -> Session<'q> {
-        Session { budget, deadline, now: (self.clock)(), work: Work::default() }
+        Session::new(budget, deadline, (self.clock)())
     }
 }
 
-/// Asks, proves, evaluates, and proves what is claimed to be unsigned.
+/// Asks, proves, evaluates, and proves what is claimed to be unsigned. What is bogus by keys and delegations that have been kept for a while is
+/// looked at once more by new ones: the zone may have changed them.
 async fn validated(
     chain: &ChainOfTrust,
     name: &Name,
     rr_type: RecordType,
     session: &mut Session<'_>,
 ) -> Result<Answer, DnsFailure> {
-    let message = chain.ask(name, rr_type, session).await?;
-    let evaluated =
-        answer::evaluate(name, rr_type, &message, session.now).map_err(|why| bogus(name, rr_type, why.0))?;
+    let mut message = chain.fetch(name, rr_type, session).await?;
+    match judged(chain, name, rr_type, &mut message, session).await {
+        Err(DnsFailure::Bogus(_)) if session.looks_again() => {
+            judged(chain, name, rr_type, &mut message, session).await
+        }
+        result => result,
+    }
+}
+
+/// What a message is by the chain of trust.
+async fn judged(
+    chain: &ChainOfTrust,
+    name: &Name,
+    rr_type: RecordType,
+    message: &mut Message,
+    session: &mut Session<'_>,
+) -> Result<Answer, DnsFailure> {
+    chain.judge(message, session).await?;
+    let mut evaluated =
+        answer::evaluate(name, rr_type, message, session.now).map_err(|why| bogus(name, rr_type, why.0))?;
     for claim in &evaluated.claims {
         if !chain.holds(claim, session).await? {
             return Err(bogus(
@@ -167,6 +185,7 @@ async fn validated(
             ));
         }
     }
+    evaluated.window = session.window_with(evaluated.window);
     convert::answer(&evaluated, session.now)
 }
 

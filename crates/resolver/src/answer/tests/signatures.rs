@@ -63,7 +63,7 @@ impl Zone {
         let ds = [self.ds(DigestType::SHA256)];
         let trusted = |key: &DNSKEY| signature::is_delegated(&name(SIGNED), key, &ds);
         signature::prove_keys(&name(SIGNED), &mut message, trusted, NOW, &mut Work::default())
-            .map(|(keys, _)| keys)
+            .map(|proven| proven.keys)
     }
 
     fn keys(&self) -> ZoneKeys {
