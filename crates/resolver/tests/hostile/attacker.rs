@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Query};
+use revouch_testbed::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -125,7 +126,7 @@ pub(super) struct Attacker {
     pub(super) address: SocketAddr,
     pub(super) seen: Arc<Seen>,
     plot: Arc<RwLock<Plot>>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 struct Desk {
@@ -137,11 +138,18 @@ struct Desk {
 impl Attacker {
     /// Stands before what `book` reads from; honest until told otherwise.
     pub(super) async fn start(book: Arc<Book>) -> Self {
+        Self::start_at(book, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// As [`start`](Self::start), at this address. Its sockets may take a moment to become free.
+    pub(super) async fn start_at(book: Arc<Book>, address: SocketAddr) -> Self {
         let (tcp, udp) = loop {
-            let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+            if let Ok(tcp) = TcpListener::bind(address).await
+                && let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await
+            {
                 break (tcp, udp);
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let address = tcp.local_addr().unwrap();
         let (seen, plot) = (Arc::new(Seen::default()), Arc::new(RwLock::new(honest())));
@@ -149,7 +157,13 @@ impl Attacker {
         let mut tasks = JoinSet::new();
         tasks.spawn(datagrams(udp, Arc::clone(&desk)));
         tasks.spawn(connections(tcp, desk));
-        Self { address, seen, plot, _tasks: tasks }
+        Self { address, seen, plot, tasks }
+    }
+
+    /// Ends, with every socket.
+    pub(super) async fn die(mut self) {
+        self.tasks.shutdown().await;
+        assert!(eventually(Duration::from_secs(10), || self.seen.open.load(Ordering::SeqCst) == 0).await);
     }
 
     /// From now on.
@@ -209,12 +223,27 @@ async fn connections(listener: TcpListener, desk: Arc<Desk>) {
         while tasks.try_join_next().is_some() {}
         let Ok((stream, _)) = listener.accept().await else { continue };
         desk.seen.connections.fetch_add(1, Ordering::SeqCst);
-        desk.seen.open.fetch_add(1, Ordering::SeqCst);
-        let desk = Arc::clone(&desk);
+        let (desk, open) = (Arc::clone(&desk), Open::new(&desk.seen));
         tasks.spawn(async move {
             let _ = serve(stream, &desk).await;
-            desk.seen.open.fetch_sub(1, Ordering::SeqCst);
+            drop(open);
         });
+    }
+}
+
+/// A connection that counts as open.
+struct Open(Arc<Seen>);
+
+impl Open {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

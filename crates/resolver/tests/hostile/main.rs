@@ -8,8 +8,12 @@
 mod answers;
 mod attacker;
 mod book;
+mod changes;
+mod clocks;
+mod deaths;
 mod edits;
 mod judges;
+mod seasons;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -119,6 +123,11 @@ impl Scene {
     /// Us, with the attacker as our only way out, knowing nothing yet.
     fn victim(&self, protocol: Protocol) -> Upstream {
         Upstream::new(self.config(vec![self.attacker.server(protocol)]), clock()).unwrap()
+    }
+
+    /// Another way out beside the attacker's.
+    async fn second(&self) -> Attacker {
+        Attacker::start(Arc::clone(&self.book)).await
     }
 
     /// Us, with nobody on the way.
