@@ -14,6 +14,7 @@ mod deaths;
 mod edits;
 mod judges;
 mod seasons;
+mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
