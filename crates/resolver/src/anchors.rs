@@ -11,7 +11,7 @@ use hickory_proto::serialize::txt::ParseError;
 use hickory_proto::serialize::txt::trust_anchor::{Entry, Parser};
 use revouch_validator::escape::escape;
 
-use crate::answer::{canonical, label_count};
+use crate::answer::{canonical, label_count, may_sign};
 
 /// The largest file of anchors that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -70,7 +70,7 @@ impl Anchors {
         for entry in entries {
             let Entry::DNSKEY(record) = entry else { return Err(AnchorError::UnusableKey) };
             let key = record.data();
-            if !key.zone_key() || key.revoke() || !key.public_key().algorithm().is_supported() {
+            if !may_sign(key) {
                 return Err(AnchorError::UnusableKey);
             }
             keys.push((canonical(record.name()), key.public_key().clone()));
@@ -219,8 +219,10 @@ mod tests {
             Anchors::parse(". 300 IN A 192.0.2.1").unwrap_err(),
             AnchorError::NotAKey(RecordType::A)
         ));
-        let revoked = format!(". 300 IN DNSKEY {}", KEY.replace("257", "385"));
-        assert_eq!(Anchors::parse(&revoked).unwrap_err(), AnchorError::UnusableKey);
+        for unusable in [KEY.replace("257", "385"), KEY.replace("3 13", "3 5"), KEY.replace("3 13", "3 7")] {
+            let text = format!(". 300 IN DNSKEY {unusable}");
+            assert_eq!(Anchors::parse(&text).unwrap_err(), AnchorError::UnusableKey);
+        }
         let missing = tempfile::tempdir().unwrap().path().join("none");
         assert!(matches!(Anchors::from_file(&missing), Err(AnchorError::Unreadable(_))));
     }

@@ -8,6 +8,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
 
+use super::algorithms::is_usable;
 use super::denial::{self, Denial};
 use super::rrset::RrSet;
 use super::{Bogus, Tally};
@@ -74,7 +75,7 @@ fn signed(set: &RrSet<'_>, message: &Message, now: Timestamp, tally: &mut Tally)
     tally.count_ttl(set.ttl());
     tally.count_window(signature.window);
     let supported: Vec<DS> =
-        set.records.iter().filter_map(|r| ds(r)).filter(|ds| is_supported(ds)).cloned().collect();
+        set.records.iter().filter_map(|r| ds(r)).filter(|ds| is_usable(ds)).cloned().collect();
     // RFC 4035 section 5.2: a zone that nobody here can check is as if unsigned.
     Ok(if supported.is_empty() { Cut::Unsigned } else { Cut::Signed(supported) })
 }
@@ -120,9 +121,4 @@ fn ds(record: &Record) -> Option<&DS> {
         RData::DNSSEC(DNSSECRData::DS(ds)) => Some(ds),
         _ => None,
     }
-}
-
-/// Whether both the key's algorithm and the digest can be checked here.
-fn is_supported(ds: &DS) -> bool {
-    ds.algorithm().is_supported() && ds.digest_type().is_supported()
 }

@@ -8,6 +8,7 @@
 //!
 //! The rules are those of RFC 4035 section 5, RFC 5155 section 8, RFC 6672 section 5.3, RFC 6840 section 4 and RFC 9276 section 3.2.
 
+mod algorithms;
 mod chain;
 mod denial;
 mod names;
@@ -31,6 +32,7 @@ pub use self::chain::MAX_LINKS;
 pub use self::names::canonical;
 pub use self::select::{Unusable, select};
 
+pub(crate) use self::algorithms::may_sign;
 pub(crate) use self::names::{is_below, label_count, suffix};
 
 /// Why an answer is bogus: a fixed text, so that nothing of the message gets into logs.

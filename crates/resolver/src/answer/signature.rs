@@ -11,6 +11,7 @@ use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
 
+use super::algorithms::{is_supported, may_sign};
 use super::names::{canonical, label_count, suffix, wildcard_of};
 use super::rrset::{RrSet, rrsig, window};
 
@@ -50,7 +51,7 @@ pub struct ZoneKeys {
 impl ZoneKeys {
     /// Takes from `keys` those with which a zone may sign: zone keys that are not revoked, of supported algorithms.
     fn new(zone: &Name, keys: impl IntoIterator<Item = DNSKEY>) -> Self {
-        let usable = keys.into_iter().filter(|k| k.zone_key() && !k.revoke() && k.algorithm().is_supported());
+        let usable = keys.into_iter().filter(may_sign);
         let keys = usable.filter_map(|k| Some((k.calculate_key_tag().ok()?, k))).collect();
         Self { zone: zone.clone(), keys }
     }
@@ -135,7 +136,7 @@ fn may_apply(signature: &RRSIG, owner: &Name, now: Timestamp) -> bool {
         }
         _ => input.num_labels <= labels && usize::from(input.num_labels) >= label_count(&input.signer_name),
     };
-    in_time && zone_fits && labels_fit && input.algorithm.is_supported()
+    in_time && zone_fits && labels_fit && is_supported(input.algorithm)
 }
 
 /// Checks the RRset at `place` with `keys`. If a signature holds, its records and that one signature are marked `Secure`, and

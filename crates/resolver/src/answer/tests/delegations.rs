@@ -45,13 +45,18 @@ fn ds_records_of_anybody_else_prove_nothing() {
 }
 
 #[test]
-fn a_zone_of_unknown_algorithms_only_counts_as_unsigned() {
-    for (algorithm, digest) in [(99, 2), (13, 99)] {
+fn a_zone_of_unknown_algorithms_or_of_sha1_signatures_only_counts_as_unsigned() {
+    for (algorithm, digest) in [(99, 2), (13, 99), (5, 2), (7, 2)] {
         let message = response().answer(proven(CHILD, [ds_data(ds(algorithm, digest))], &by(SIGNED)));
         assert_eq!(judged(&message, CHILD), Ok(Cut::Unsigned));
     }
-    let mixed = proven(CHILD, [ds_data(ds(99, 2)), ds_data(ds(13, 2))], &by(SIGNED));
-    assert_eq!(judged(&response().answer(mixed), CHILD), Ok(Cut::Signed(vec![ds(13, 2)])));
+    for other in [99, 5, 7] {
+        let mixed = proven(CHILD, [ds_data(ds(other, 2)), ds_data(ds(13, 2))], &by(SIGNED));
+        assert_eq!(judged(&response().answer(mixed), CHILD), Ok(Cut::Signed(vec![ds(13, 2)])));
+    }
+    // SHA-1 as the digest of a key only says which key is meant.
+    let digest = proven(CHILD, [ds_data(ds(13, 1))], &by(SIGNED));
+    assert_eq!(judged(&response().answer(digest), CHILD), Ok(Cut::Signed(vec![ds(13, 1)])));
 }
 
 #[test]

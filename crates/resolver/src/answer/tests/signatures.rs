@@ -181,6 +181,18 @@ fn keys_that_may_not_sign_are_not_used() {
 }
 
 #[test]
+fn signatures_over_sha1_are_not_looked_at() {
+    for (number, looked_at) in [(13, 1), (8, 1), (5, 0), (7, 0)] {
+        let mut section = proven("www.signed.test.", [a(1)], &by(SIGNED));
+        let RData::DNSSEC(DNSSECRData::RRSIG(template)) = &section[1].data else { panic!() };
+        let mut input = template.input().clone();
+        input.algorithm = Algorithm::from_u8(number);
+        section[1].data = RData::DNSSEC(DNSSECRData::RRSIG(RRSIG::from_sig(input, vec![0; 64])));
+        assert_eq!(signature::signed_sets(&section, NOW).len(), looked_at, "{number}");
+    }
+}
+
+#[test]
 fn the_key_set_must_be_signed_by_a_key_that_is_delegated() {
     let (zone, other) = (Zone::new(), Zone::new());
     assert!(zone.keys_with(&[other.dnskey()]).is_some());
