@@ -143,7 +143,7 @@ pub enum AnchorError {
     Syntax(String),
     /// A record of another type.
     NotAKey(RecordType),
-    /// A key that is revoked, no zone key, or of an algorithm that cannot be checked here.
+    /// A key that is revoked, no zone key, of an algorithm that does not count here, or an RSA key of more than 4096 bits.
     UnusableKey,
     /// No key at all.
     Empty,
@@ -162,7 +162,7 @@ impl fmt::Display for AnchorError {
             Self::Syntax(why) => write!(f, "trust anchors must be DNSKEY records, one a line: {why}"),
             Self::NotAKey(found) => write!(f, "trust anchors must be DNSKEY records; found {found}"),
             Self::UnusableKey => f.write_str(
-                "a trust anchor is revoked, is no zone key, or has an algorithm that cannot be checked here",
+                "a trust anchor is revoked, is no zone key, has an algorithm that does not count here, or is an RSA key of more than 4096 bits",
             ),
             Self::Empty => f.write_str("no trust anchor in the file"),
         }

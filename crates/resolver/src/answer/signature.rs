@@ -1,7 +1,10 @@
 //! Checks signatures over RRsets with the keys of a zone (RFC 4035 section 5.3), and keys with DS records (section 5.2).
 //!
-//! Work is bounded (KeyTrap, CVE-2023-50387): per signature at most two keys are tried, and a question as a whole has
-//! a [`Work`] allowance.
+//! Work is bounded (KeyTrap, CVE-2023-50387): per signature at most two keys are tried, keys that are dear to check with are not used, few
+//! checks of one RRset may fail, and a question as a whole has a [`Work`] allowance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{Proof, PublicKey, Verifier};
@@ -18,26 +21,68 @@ use super::rrset::{RrSet, rrsig, window};
 /// Keys with the same tag and algorithm that are tried for one signature.
 const MAX_KEYS_PER_TAG: usize = 2;
 
-/// How many signatures one question may have checked, those over the keys on the way included.
+/// Checks that may fail for one RRset and one zone that signed it: those of keys with one tag, and of a signature that was just replaced.
+const MAX_FAILURES_PER_SET: u32 = 3;
+
+/// Checks that may fail for one question. Among honest zones only keys that share a tag make any.
+const MAX_FAILURES: u32 = 8;
+
+/// How many signatures one question may have checked, those over the keys on the way included, and how many of them may fail.
 ///
 /// A chain of eleven signed aliases with three denials at its end, in zones five levels deep, takes fewer than 60.
 #[derive(Debug)]
 pub struct Work {
     checks_left: u32,
+    failures_left: u32,
+    shared: Option<FailureAllowance>,
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { checks_left: 128 }
+        Self { checks_left: 128, failures_left: MAX_FAILURES, shared: None }
     }
 }
 
 impl Work {
-    /// Takes one check; `false` if none is left, and then nothing more is found valid.
-    fn take(&mut self) -> bool {
-        let left = self.checks_left.checked_sub(1);
-        self.checks_left = left.unwrap_or(0);
-        left.is_some()
+    /// From now on failed checks are taken from `shared` too.
+    pub fn draw_on(&mut self, shared: FailureAllowance) {
+        self.shared = Some(shared);
+    }
+
+    /// Makes a check, if one may be made. Once too many were made or have failed, nothing more is found valid.
+    fn check(&mut self, holds: impl FnOnce() -> bool) -> bool {
+        let shared_left = self.shared.as_ref().is_none_or(FailureAllowance::is_left);
+        if self.checks_left == 0 || self.failures_left == 0 || !shared_left {
+            return false;
+        }
+        self.checks_left -= 1;
+        let held = holds();
+        if !held {
+            self.failures_left -= 1;
+            self.shared.iter().for_each(FailureAllowance::take);
+        }
+        held
+    }
+}
+
+/// How many checks may fail for all questions of one purpose. Clones share it.
+#[derive(Clone, Debug)]
+pub struct FailureAllowance(Arc<AtomicU32>);
+
+impl FailureAllowance {
+    /// Allows this many.
+    #[must_use]
+    pub fn new(failures: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(failures)))
+    }
+
+    fn is_left(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    fn take(&self) {
+        // Questions that run side by side may overdraw it by one each, and then find nothing left.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     }
 }
 
@@ -150,12 +195,13 @@ pub fn prove(
 ) -> bool {
     let is_member = |r: &Record| r.name == place.owner && r.record_type() == place.rr_type;
     let Some(rdata) = canonical_rdata(section.iter().filter(|r| is_member(r))) else { return false };
+    let mut failures_left = MAX_FAILURES_PER_SET;
     let proven = section.iter().enumerate().find_map(|(index, record)| {
         let signature = rrsig(record)
             .filter(|s| record.name == place.owner && s.input().type_covered == place.rr_type)?;
         let applies =
             may_apply(signature, &place.owner, now) && canonical(&signature.input().signer_name) == keys.zone;
-        (applies && holds(signature, &place.owner, &rdata, keys, work))
+        (applies && holds(signature, &place.owner, &rdata, keys, work, &mut failures_left))
             .then(|| (index, ttl_limit(signature, record, now)))
     });
     let Some((signature_index, limit)) = proven else { return false };
@@ -203,9 +249,20 @@ pub fn is_delegated(zone: &Name, key: &DNSKEY, records: &[DS]) -> bool {
 }
 
 /// Whether `signature` was made over the data by a key of `keys`.
-fn holds(signature: &RRSIG, owner: &Name, rdata: &[Vec<u8>], keys: &ZoneKeys, work: &mut Work) -> bool {
+fn holds(
+    signature: &RRSIG,
+    owner: &Name,
+    rdata: &[Vec<u8>],
+    keys: &ZoneKeys,
+    work: &mut Work,
+    failures_left: &mut u32,
+) -> bool {
     let Some(signed) = signed_data(signature, owner, rdata) else { return false };
-    keys.matching(signature).any(|key| work.take() && key.verify(&signed, signature.sig()).is_ok())
+    keys.matching(signature).any(|key| {
+        let held = *failures_left > 0 && work.check(|| key.verify(&signed, signature.sig()).is_ok());
+        *failures_left = failures_left.saturating_sub(u32::from(!held));
+        held
+    })
 }
 
 /// The longest time for which a proven record may be kept (RFC 4035 section 5.3.3), in seconds.

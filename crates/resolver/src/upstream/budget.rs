@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use revouch_validator::answer::DnsFailure;
 
+use crate::answer::signature::FailureAllowance;
+
+/// Signature checks that may fail for all questions that one budget pays for.
+const MAX_FAILED_CHECKS: u32 = 24;
+
 /// A number of upstream questions that may still be sent. Clones share it.
 #[derive(Clone, Debug)]
 pub struct QueryBudget(Arc<Counters>);
@@ -13,6 +18,7 @@ pub struct QueryBudget(Arc<Counters>);
 struct Counters {
     left: AtomicU32,
     spent: AtomicU32,
+    failures: FailureAllowance,
     /// Who pays, if not this one.
     payer: Option<QueryBudget>,
 }
@@ -21,14 +27,23 @@ impl QueryBudget {
     /// Allows `questions`, those for DS and DNSKEY records, repetitions and fallbacks to TCP included.
     #[must_use]
     pub fn new(questions: u32) -> Self {
-        Self(Arc::new(Counters { left: AtomicU32::new(questions), spent: AtomicU32::new(0), payer: None }))
+        Self::with(questions, FailureAllowance::new(MAX_FAILED_CHECKS), None)
     }
 
     /// One that pays from this one and counts by itself what was spent.
     #[must_use]
     pub fn part(&self) -> Self {
-        let payer = Some(self.clone());
-        Self(Arc::new(Counters { left: AtomicU32::new(0), spent: AtomicU32::new(0), payer }))
+        Self::with(0, self.failures(), Some(self.clone()))
+    }
+
+    fn with(questions: u32, failures: FailureAllowance, payer: Option<Self>) -> Self {
+        let (left, spent) = (AtomicU32::new(questions), AtomicU32::new(0));
+        Self(Arc::new(Counters { left, spent, failures, payer }))
+    }
+
+    /// How many signature checks may still fail; parts share it with the whole.
+    pub(crate) fn failures(&self) -> FailureAllowance {
+        self.0.failures.clone()
     }
 
     /// Pays for one question.

@@ -116,7 +116,9 @@ impl Upstream {
     ) -> Result<Answer, DnsFailure> {
         match &self.mode {
             Mode::Validate(chain) => {
-                validated(chain, name, rr_type, &mut self.session(budget, deadline)).await
+                let mut session = self.session(budget, deadline);
+                session.work.draw_on(budget.failures());
+                validated(chain, name, rr_type, &mut session).await
             }
             Mode::TrustAd { transport, .. } => {
                 let message = transport.ask(name, rr_type, Wanted::Verdict, budget, deadline).await?;

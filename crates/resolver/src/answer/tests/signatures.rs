@@ -226,6 +226,55 @@ fn work_is_bounded() {
     assert_eq!(held, 128);
 }
 
+/// Signatures by the zone's key, as it seems, of which the first `bad` do not hold and the last does.
+fn behind_bad_ones(zone: &Zone, bad: usize) -> Vec<Record> {
+    let good = zone.sign(&[record("www.signed.test.", a(1))], None);
+    let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &good[1].data else { panic!() };
+    let broken = (0..bad).map(|n| {
+        let mut octets = signature.sig().to_vec();
+        octets[n] ^= 1;
+        let data = RRSIG::from_sig(signature.input().clone(), octets);
+        record("www.signed.test.", RData::DNSSEC(DNSSECRData::RRSIG(data)))
+    });
+    [good[0].clone()].into_iter().chain(broken).chain([good[1].clone()]).collect()
+}
+
+#[test]
+fn of_one_rrset_few_checks_may_fail() {
+    let zone = Zone::new();
+    let keys = zone.keys();
+    for (bad, expected) in [(0, true), (1, true), (2, true), (3, false), (7, false)] {
+        assert_eq!(valid(behind_bad_ones(&zone, bad), &keys), expected, "{bad}");
+    }
+}
+
+#[test]
+fn of_one_question_few_checks_may_fail_however_many_hold() {
+    let zone = Zone::new();
+    let keys = zone.keys();
+    let mut work = Work::default();
+    let mut held = 0;
+    while proves(&mut behind_bad_ones(&zone, 1), &keys, NOW, &mut work) {
+        held += 1;
+    }
+    assert_eq!(held, 7);
+    assert!(!proves(&mut behind_bad_ones(&zone, 0), &keys, NOW, &mut work), "nothing holds any more");
+}
+
+#[test]
+fn questions_of_one_purpose_share_what_may_fail() {
+    let zone = Zone::new();
+    let keys = zone.keys();
+    let allowance = signature::FailureAllowance::new(5);
+    let mut held = 0;
+    for _ in 0..9 {
+        let mut work = Work::default();
+        work.draw_on(allowance.clone());
+        held += u32::from(proves(&mut behind_bad_ones(&zone, 2), &keys, NOW, &mut work));
+    }
+    assert_eq!(held, 2);
+}
+
 #[test]
 fn of_keys_with_one_tag_only_two_are_tried() {
     let zone = Zone::new();
