@@ -1,7 +1,8 @@
 //! Between the types of the DNS library and those that the decision knows.
 //!
 //! Names go over label by label, so that every octet survives (RFC 2317 has labels like `64/26`), in lower case. Of one RRset at most
-//! [`MAX_RECORDS`] records are kept, of PTR records [`MAX_PTR_RECORDS`].
+//! [`MAX_RECORDS`] addresses are kept, of PTR records [`MAX_PTR_RECORDS`]: each stands by itself, and one that is missing lets nobody in. Of any
+//! other type an RRset of more records is no answer, as which of them come first is up to whoever carried the message.
 
 use hickory_proto::rr::rdata::svcb::{SVCB, SvcParamValue};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -13,7 +14,7 @@ use revouch_validator::timestamp::Timestamp;
 
 use crate::answer::{End, Evaluated, Negation, State, canonical};
 
-/// The most records of one RRset that are kept.
+/// The most records of one RRset that are kept, if they are addresses, or taken at all.
 pub const MAX_RECORDS: usize = 256;
 
 /// The most PTR records that are kept. More than fit into one message of ordinary names.
@@ -46,7 +47,7 @@ pub fn rr_type(rr_type: RecordType) -> RrType {
 /// The answer that an evaluated message is, all of its claims having been proven.
 ///
 /// # Errors
-/// A record that cannot be represented: [`DnsFailure::ServFail`].
+/// A record that cannot be represented, or too many: [`DnsFailure::ServFail`].
 pub fn answer(evaluated: &Evaluated, now: Timestamp) -> Result<Answer, DnsFailure> {
     let chain: Option<Vec<ChainLink>> = evaluated
         .chain
@@ -77,10 +78,15 @@ pub fn answer(evaluated: &Evaluated, now: Timestamp) -> Result<Answer, DnsFailur
     })
 }
 
-/// The data of an RRset, bounded.
+/// The data of an RRset, bounded. `None` for what cannot be represented, or must not be cut.
 #[must_use]
 pub fn records(data: &[RData]) -> Option<Vec<RecordData>> {
-    let most = if matches!(data.first(), Some(RData::PTR(_))) { MAX_PTR_RECORDS } else { MAX_RECORDS };
+    let most = match data.first() {
+        Some(RData::PTR(_)) => MAX_PTR_RECORDS,
+        Some(RData::A(_) | RData::AAAA(_)) => MAX_RECORDS,
+        _ if data.len() > MAX_RECORDS => return None,
+        _ => MAX_RECORDS,
+    };
     data.iter().take(most).map(record).collect()
 }
 
@@ -142,7 +148,7 @@ fn wire_form(data: &RData) -> Option<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use hickory_proto::rr::rdata::{A, PTR};
+    use hickory_proto::rr::rdata::{A, PTR, SRV, TLSA, TXT};
     use proptest::prelude::*;
     use revouch_validator::answer::SignatureWindow;
 
@@ -183,12 +189,27 @@ mod tests {
     }
 
     #[test]
-    fn rrsets_are_cut_and_ptr_sets_later() {
+    fn sets_of_addresses_are_cut_and_those_of_names_later() {
         let addresses: Vec<RData> =
             (0..300_u16).map(|i| RData::A(A::new(10, 0, (i >> 8) as u8, (i & 255) as u8))).collect();
         assert_eq!(records(&addresses).unwrap().len(), MAX_RECORDS);
         let ptr = RData::PTR(PTR(Name::from_ascii("a.test.").unwrap()));
         assert_eq!(records(&vec![ptr; MAX_PTR_RECORDS + 1]).unwrap().len(), MAX_PTR_RECORDS);
+    }
+
+    #[test]
+    fn any_other_set_that_is_too_large_is_no_answer() {
+        let tlsa = RData::TLSA(TLSA::new(3.into(), 1.into(), 1.into(), vec![0; 32]));
+        let srv = RData::SRV(SRV::new(0, 0, 443, Name::root()));
+        for data in [RData::TXT(TXT::new(vec!["x".into()])), tlsa, srv] {
+            let set = End::Records(vec![data.clone(); MAX_RECORDS]);
+            assert_eq!(
+                answer(&evaluated(set, State::Secure, 1), Timestamp(0)).unwrap().records.len(),
+                MAX_RECORDS
+            );
+            let set = End::Records(vec![data; MAX_RECORDS + 1]);
+            assert_eq!(answer(&evaluated(set, State::Secure, 1), Timestamp(0)), Err(DnsFailure::ServFail));
+        }
     }
 
     proptest! {

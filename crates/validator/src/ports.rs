@@ -2,7 +2,8 @@
 //!
 //! The same walk serves the plan (what is still to be asked) and the decision (what was found): [`View::spots`] gives the owner
 //! names in the fixed order, most specific first; [`View::tlsa_set`] takes the first that exists with a usable record. Absence
-//! goes on to the next spot, a failure fails, and absence is never inferred from a failure.
+//! goes on to the next spot, a failure fails, and absence is never inferred from a failure. A TLSA set with more records than are
+//! used fails too: which of them stand first in a message is up to whoever carried it.
 
 use std::borrow::Cow;
 
@@ -120,6 +121,7 @@ impl<'e> View<'e> {
         if self.policy.tlsa == TlsaMode::Ignore {
             return Ok(set);
         }
+        let mut oversized = None;
         let ports = self.each_tlsa(base, &mut |spot, seen, status| {
             set.weakest = set.weakest.min(status);
             let records: Vec<Tlsa> = seen.answer.records.iter().filter_map(tlsa).cloned().collect();
@@ -128,6 +130,10 @@ impl<'e> View<'e> {
             }
             let secure = status.min(base.cap) == DnssecStatus::Secure;
             let found = usable(&records, secure);
+            if found.is_cut() {
+                oversized = Some(Question::new(spot.owner.clone(), RrType::TLSA));
+                return true;
+            }
             if found.is_empty() {
                 set.passed_over.push(spot.owner.clone());
                 return false;
@@ -135,6 +141,9 @@ impl<'e> View<'e> {
             (set.owner, set.usable, set.secure) = (Some(spot.owner.clone()), found, secure);
             true
         })?;
+        if let Some(question) = oversized {
+            return Err(Stop::Failed(Failed { question, failure: Cow::Owned(DnsFailure::ServFail) }));
+        }
         set.weakest = set.weakest.min(ports);
         Ok(set)
     }
@@ -224,9 +233,12 @@ impl<'e> View<'e> {
             }
             ports.sort();
             let mut known = Vec::new();
-            for (_, _, port, status) in ports {
+            for &(_, _, port, _) in &ports {
                 if !known.contains(&port) && known.len() < MAX_SERVICE_PORTS {
                     known.push(port);
+                    // What a Secure record says is not made less by another that says it too.
+                    let same = ports.iter().filter(|other| other.2 == port);
+                    let status = same.map(|other| other.3).max().unwrap_or(DnssecStatus::Insecure);
                     spots.extend(
                         base.spots(|name| name.port_owner(port).ok()).into_iter().map(|s| s.least(status)),
                     );

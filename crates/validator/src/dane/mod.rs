@@ -25,10 +25,10 @@ pub const DANE_TA: u8 = 2;
 /// Certificate usage 3: the leaf, whoever issued it.
 pub const DANE_EE: u8 = 3;
 
-/// The most usable records that are kept of one set.
+/// The most usable records that are kept of one set. A set with more [is cut](UsableTlsa::is_cut).
 pub const MAX_USABLE: usize = 64;
 /// The most bare keys (usage 2, selector 1, Full) of one set that are tried as anchors: each costs a signature check for every certificate
-/// that it might have signed. What is beyond matches nothing.
+/// that it might have signed. What is beyond matches nothing, and the set [is cut](UsableTlsa::is_cut).
 pub const MAX_BARE_KEYS: usize = 4;
 
 const FULL: u8 = 0;
@@ -135,6 +135,14 @@ impl UsableTlsa {
         self.records.is_empty()
     }
 
+    /// Whether some usable records are not used, as there are too many. Which those are depends on the order of the records, which nobody
+    /// signs: such a set is to be refused as a whole.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.left_out.iter().any(|left_out| left_out.why == Unusable::TooMany)
+            || self.bare_keys().nth(MAX_BARE_KEYS).is_some()
+    }
+
     /// How many records can be used.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -191,11 +199,12 @@ impl UsableTlsa {
 
     /// The bare keys that stand in full in records of usage 2; the depth is not known yet.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (TlsaMatch, &[u8])> {
-        self.records
-            .iter()
-            .filter(|u| u.record.usage == DANE_TA && u.record.selector == 1 && u.record.matching == FULL)
-            .take(MAX_BARE_KEYS)
-            .map(|u| (u.matched(0), u.record.data.as_slice()))
+        self.bare_keys().take(MAX_BARE_KEYS).map(|u| (u.matched(0), u.record.data.as_slice()))
+    }
+
+    fn bare_keys(&self) -> impl Iterator<Item = &Usable> {
+        let records = self.records.iter();
+        records.filter(|u| u.record.usage == DANE_TA && u.record.selector == 1 && u.record.matching == FULL)
     }
 }
 

@@ -193,7 +193,7 @@ fn a_full_certificate_or_bare_key_of_usage_2_may_come_from_dns() {
 }
 
 #[test]
-fn of_many_bare_keys_only_the_first_few_are_tried() {
+fn a_set_with_more_bare_keys_than_are_tried_is_refused_whatever_their_order() {
     let World { intermediate, leaf, .. } = &World::new();
     let others = |count: usize| -> Vec<Tlsa> {
         (0..count).map(|_| record(2, 1, 0, &Entity::self_signed(ca("other")).der)).collect()
@@ -204,7 +204,10 @@ fn of_many_bare_keys_only_the_first_few_are_tried() {
     };
     // Usage, depth, place in the set.
     assert_eq!(with_right_one_last(others(MAX_BARE_KEYS - 1)), Ok((2, 1, MAX_BARE_KEYS - 1)));
-    assert_eq!(with_right_one_last(others(MAX_BARE_KEYS)), Err(NO_MATCH));
+    assert_eq!(with_right_one_last(others(MAX_BARE_KEYS)), Err(DaneRefusal::TooManyRecords));
+    let mut right_one_first = others(MAX_BARE_KEYS);
+    right_one_first.insert(0, record(2, 1, 0, &intermediate.der));
+    assert_eq!(Check::new([leaf], right_one_first).matched(), Err(DaneRefusal::TooManyRecords));
 }
 
 #[test]
@@ -320,7 +323,11 @@ fn usable_records_are_bounded() {
     let records: Vec<Tlsa> = (0..=u8::MAX).map(|octet| raw(3, 1, 1, &[octet; 32])).collect();
     let set = usable(&records, true);
     assert_eq!((set.len(), set.left_out().len()), (MAX_USABLE, 256 - MAX_USABLE));
-    assert!(set.left_out().iter().all(|left_out| left_out.why == Unusable::TooMany));
+    assert!(set.is_cut() && set.left_out().iter().all(|left_out| left_out.why == Unusable::TooMany));
+    assert!(!usable(&records[..MAX_USABLE], true).is_cut());
+    // What cannot be used takes no place.
+    let many = [vec![raw(9, 1, 1, &[0; 32]); 300], records[..MAX_USABLE].to_vec()].concat();
+    assert!(!usable(&many, true).is_cut() && !usable(&records, false).is_cut());
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);

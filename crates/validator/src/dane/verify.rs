@@ -55,6 +55,8 @@ pub enum DaneRefusal {
     Unreadable(CertificateError),
     /// The leaf's key is not accepted, whoever vouches for it.
     WeakKey(WeakKey),
+    /// The set has more records than are used, so that their order would decide.
+    TooManyRecords,
     /// No record matches.
     NoMatch,
     /// There is no valid path.
@@ -74,6 +76,9 @@ pub fn verify(request: &DaneRequest<'_>, now: Timestamp) -> Result<DaneAccepted,
         return Err(DaneRefusal::WeakKey(why));
     }
     let usable = usable(request.records, request.secure);
+    if usable.is_cut() {
+        return Err(DaneRefusal::TooManyRecords);
+    }
     if let Some(matched) = usable.match_end_entity(request.chain.leaf(), &facts) {
         let name = if request.ee_name_check { Some(matching_name(request, &facts)?) } else { None };
         return Ok(DaneAccepted { matched: Some(matched), path: None, name });
@@ -115,6 +120,7 @@ impl fmt::Display for DaneRefusal {
         match self {
             Self::Unreadable(error) => error.fmt(f),
             Self::WeakKey(why) => why.fmt(f),
+            Self::TooManyRecords => f.write_str("the TLSA set has too many records"),
             Self::NoMatch => f.write_str("no TLSA record matches"),
             Self::Path(error) => error.fmt(f),
             Self::Name => f.write_str("no reference identity is in the certificate"),

@@ -27,6 +27,26 @@ fn with(records: &[Tlsa]) -> Dns {
 }
 
 #[test]
+fn r11_a_set_with_more_records_than_are_used_fails_whatever_their_order() {
+    let chain = gw1();
+    for (most, other) in [(64, tlsa_of_nobody(1)), (4, bare_key())] {
+        let mut records: Vec<Tlsa> = vec![tlsa_of(&chain, 1, 1, 1)];
+        // A bare key takes no room of a record that is none.
+        records.extend(vec![other.clone(); if other.matching == 0 { most } else { most - 1 }]);
+        assert!(judge(&open(), &chain, &with(&records)).is_accepted(), "{most}");
+        records.push(other);
+        assert_eq!(told(&judge(&open(), &chain, &with(&records))), "refused dns_servfail", "{most}");
+        records.reverse();
+        assert_eq!(told(&judge(&open(), &chain, &with(&records))), "refused dns_servfail", "{most}");
+    }
+}
+
+/// A key of somebody's, as a trust anchor in full.
+fn bare_key() -> Tlsa {
+    tlsa_of_der(&SERVERS.root, 2, 1, 0)
+}
+
+#[test]
 fn r11_a_usable_record_must_match_and_any_may() {
     let chain = gw1();
     for (usage, selector, matching) in [(0, 0, 1), (1, 0, 1), (1, 1, 2), (1, 1, 0), (3, 1, 1), (3, 0, 2)] {

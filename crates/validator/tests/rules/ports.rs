@@ -164,6 +164,23 @@ fn r15_ports_from_an_unsigned_answer_never_lead_to_usages_2_and_3() {
 }
 
 #[test]
+fn r15_a_port_that_a_signed_answer_names_is_not_made_less_by_an_unsigned_one() {
+    let pinned = |chain: &Chain, priority: u16| {
+        secure()
+            .srv(SERVICE, &[(10, 5270, "gw1.example.test")])
+            .svcb(SERVICE, &[(priority, Some(5270), "gw1.example.test")])
+            .status(SERVICE, RrType::SVCB, DnssecStatus::Insecure)
+            .tlsa(&at_port(5270), &[tlsa_of(chain, 3, 1, 1)])
+    };
+    let own = server(&["gw1.example.test"]).self_signed().chain();
+    for priority in [1, 10, 20] {
+        assert!(judge(&policy(services), &own, &pinned(&own, priority)).is_accepted(), "{priority}");
+        // Nor is a certificate let in that the pin is against.
+        assert_eq!(told(&judge(&policy(services), &gw1(), &pinned(&own, priority))), "refused tlsa_mismatch");
+    }
+}
+
+#[test]
 fn r15_the_source_port_is_asked_for_only_where_the_policy_says_so() {
     let (_, asked) = secure().gather(&policy(services), &connection());
     assert!(asked.iter().all(|planned| planned.question.name != name(&at_port(40_000))));
