@@ -222,6 +222,15 @@ impl<'e> View<'e> {
     }
 }
 
+impl Seen<'_> {
+    /// The names of a PTR answer, in the order of the answer.
+    pub(crate) fn ptr_names(&self) -> Some8<&DnsName> {
+        let mut names = Some8::NONE;
+        self.answer.records.iter().filter_map(ptr_name).for_each(|name| names.push(name));
+        names
+    }
+}
+
 /// The entries of `identity.names` by what they match.
 struct Ranks<'p>(HashMap<(bool, &'p [u8]), usize>);
 

@@ -22,6 +22,9 @@ pub struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<PeerClass>,
     checks: Vec<Check>,
+    /// The place of the check that refused.
+    #[serde(skip)]
+    decisive: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -179,19 +182,19 @@ impl Verdict {
     /// A refusal that needs no decision: no route, no policy, a limit, no certificate.
     #[must_use]
     pub fn refusal(reason: Reason) -> Self {
-        Self { outcome: Outcome::Refused(reason), class: None, checks: Vec::new() }
+        Self { outcome: Outcome::Refused(reason), class: None, checks: Vec::new(), decisive: None }
     }
 
     pub(crate) fn new(
-        outcome: Result<Accepted, Reason>,
+        outcome: Result<Accepted, (Reason, Option<usize>)>,
         class: Option<PeerClass>,
         checks: Vec<Check>,
     ) -> Self {
-        let outcome = match outcome {
-            Ok(accepted) => Outcome::Accepted(Box::new(accepted)),
-            Err(reason) => Outcome::Refused(reason),
+        let (outcome, decisive) = match outcome {
+            Ok(accepted) => (Outcome::Accepted(Box::new(accepted)), None),
+            Err((reason, decisive)) => (Outcome::Refused(reason), decisive),
         };
-        Self { outcome, class, checks }
+        Self { outcome, class, checks, decisive }
     }
 
     /// Whether the peer is accepted.
@@ -228,6 +231,13 @@ impl Verdict {
     #[must_use]
     pub fn checks(&self) -> &[Check] {
         &self.checks
+    }
+
+    /// The failed check that gave the reason: that of the candidate that came furthest. `None` if the peer is accepted, if no
+    /// decision was made, or if all that can be said is that a name was never asked.
+    #[must_use]
+    pub fn decisive(&self) -> Option<&Check> {
+        self.checks.get(self.decisive?)
     }
 
     /// What may be passed on to the upstream under `policy` (R4); `None` where nothing is. A refused peer, let through by Audit,

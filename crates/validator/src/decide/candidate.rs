@@ -76,7 +76,7 @@ impl Candidate<'_, '_, '_, '_> {
             Stop::Failed(failed) => {
                 let text = format!("{}: {}", failed.question, failed.failure);
                 self.decision.log.check("R9", "answers", CheckOutcome::Fail, text);
-                (Stage::Answers, Reason::from(&*failed.failure))
+                self.decision.log.refusal(Stage::Answers, Reason::from(&*failed.failure))
             }
             Stop::Open(questions) => {
                 let first = questions.first().map(ToString::to_string).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Candidate<'_, '_, '_, '_> {
                     CheckOutcome::Fail,
                     format!("{first}: not answered"),
                 );
-                (Stage::Answers, Reason::EvidenceMissing)
+                self.decision.log.refusal(Stage::Answers, Reason::EvidenceMissing)
             }
         }
     }
@@ -102,7 +102,7 @@ impl Candidate<'_, '_, '_, '_> {
                 CheckOutcome::Fail,
                 format!("{weakest}, and DNSSEC is required"),
             );
-            return Err((Stage::Answers, Reason::DnssecRequired));
+            return Err(self.decision.log.refusal(Stage::Answers, Reason::DnssecRequired));
         }
         let outcome = if required { CheckOutcome::Pass } else { CheckOutcome::Advisory };
         self.decision.log.check("R10", "dnssec", outcome, weakest.to_string());
@@ -127,7 +127,7 @@ impl Candidate<'_, '_, '_, '_> {
             (SourcePort::Require, None) => {
                 let text = format!("no SRV, SVCB or TLSA record names port {source_port}");
                 self.decision.log.check("R17", "source-port", CheckOutcome::Fail, text);
-                Err((Stage::Port, Reason::SourcePortUnlisted))
+                Err(self.decision.log.refusal(Stage::Port, Reason::SourcePortUnlisted))
             }
         }
     }
@@ -144,7 +144,7 @@ impl Candidate<'_, '_, '_, '_> {
                 CheckOutcome::Fail,
                 "no usable TLSA record, and one is required",
             );
-            return Err((Stage::Tlsa, Reason::TlsaMissing));
+            return Err(self.decision.log.refusal(Stage::Tlsa, Reason::TlsaMissing));
         }
         let matched = if empty {
             None
@@ -162,7 +162,7 @@ impl Candidate<'_, '_, '_, '_> {
         } else if let Some(reason) = self.class.unless_dane_ee {
             let text = self.decision.class_seen();
             self.decision.log.check(rule_of(reason), class_check(reason), CheckOutcome::Fail, text);
-            return Err((Stage::Tlsa, reason));
+            return Err(self.decision.log.refusal(Stage::Tlsa, reason));
         }
         Ok(matched)
     }
@@ -191,7 +191,7 @@ impl Candidate<'_, '_, '_, '_> {
             CheckOutcome::Fail,
             "no TLSA record matches the certificate or its path",
         );
-        (Stage::Tlsa, Reason::TlsaMismatch)
+        self.decision.log.refusal(Stage::Tlsa, Reason::TlsaMismatch)
     }
 
     /// R16, or what DANE puts in its place.
@@ -199,7 +199,7 @@ impl Candidate<'_, '_, '_, '_> {
         if ee.is_some() {
             if let Some(why) = self.decision.facts.key.weak() {
                 self.decision.log.check("R16", "path", CheckOutcome::Fail, why.to_string());
-                return Err((Stage::Path, Reason::WeakKey));
+                return Err(self.decision.log.refusal(Stage::Path, Reason::WeakKey));
             }
             self.decision.log.check("R16", "path", CheckOutcome::Skipped, "DANE-EE vouches for the key");
             return Ok(Vouched { tlsa: ee, path: None });
@@ -225,7 +225,7 @@ impl Candidate<'_, '_, '_, '_> {
             Err(PathOrTlsaError::NoMatch) => Err(self.tlsa_mismatch()),
             Err(PathOrTlsaError::Path(error)) => {
                 self.decision.log.check("R16", "path", CheckOutcome::Fail, error.to_string());
-                Err((Stage::Path, path_reason(&error)))
+                Err(self.decision.log.refusal(Stage::Path, path_reason(&error)))
             }
         }
     }
@@ -261,7 +261,7 @@ impl Candidate<'_, '_, '_, '_> {
             }
             let text = format!("no iPAddress of the certificate is {source}");
             self.decision.log.check("R3", "name", CheckOutcome::Fail, text);
-            return Err((Stage::Name, Reason::AddressMismatch));
+            return Err(self.decision.log.refusal(Stage::Name, Reason::AddressMismatch));
         };
         let matched = facts.matches_dns(confirmed.name()).map(crate::escape::escape);
         let waived = tlsa.is_some_and(|matched| matched.usage == DANE_EE);
@@ -278,7 +278,7 @@ impl Candidate<'_, '_, '_, '_> {
                 let text =
                     format!("none of {} dNSName entries is valid for {}", facts.dns.len(), confirmed.name());
                 self.decision.log.check("R2", "name", CheckOutcome::Fail, text);
-                Err((Stage::Name, Reason::NameMismatch))
+                Err(self.decision.log.refusal(Stage::Name, Reason::NameMismatch))
             }
         }
     }

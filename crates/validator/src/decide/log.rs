@@ -2,7 +2,10 @@
 
 use crate::fcrdns::Some8;
 use crate::name::DnsName;
+use crate::reason::Reason;
 use crate::verdict::{Check, CheckOutcome};
+
+use super::{Refusal, Stage};
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -53,14 +56,24 @@ impl Log {
         names: &Some8<T>,
         shown: impl Fn(&T) -> String,
     ) {
-        let mut seen = names.first.iter().map(shown).collect::<Vec<_>>().join(", ");
-        if names.more > 0 {
-            seen.push_str(&format!(" and {} more", names.more));
-        }
-        self.check(rule, check, CheckOutcome::Fail, seen);
+        self.check(rule, check, CheckOutcome::Fail, listed(names, shown));
+    }
+
+    /// The refusal for which the check that was added last is the ground.
+    pub(super) fn refusal(&self, stage: Stage, reason: Reason) -> Refusal {
+        Refusal { stage, reason, check: self.checks.len().checked_sub(1) }
     }
 
     pub(super) fn into_checks(self) -> Vec<Check> {
         self.checks
     }
+}
+
+/// Names as they are told: the first eight, and how many more there are.
+pub(super) fn listed<T>(names: &Some8<T>, shown: impl Fn(&T) -> String) -> String {
+    let mut seen = names.first.iter().map(shown).collect::<Vec<_>>().join(", ");
+    if names.more > 0 {
+        seen.push_str(&format!(" and {} more", names.more));
+    }
+    seen
 }

@@ -9,6 +9,7 @@ mod advice;
 mod candidate;
 mod class;
 mod log;
+mod refusal;
 
 use crate::answer::DnssecStatus;
 use crate::cert::CertificateFacts;
@@ -28,7 +29,8 @@ use crate::view::View;
 
 use candidate::Candidate;
 use class::{Class, classify};
-use log::Log;
+use log::{Log, listed};
+use refusal::{Refusal, Stage, keep_furthest};
 
 /// The longest common name that is passed on, in octets; RFC 5280 allows 64 characters.
 const MAX_COMMON_NAME: usize = 256;
@@ -53,23 +55,6 @@ pub struct Case<'a> {
     pub now: Timestamp,
 }
 
-/// How far a candidate came; the checks in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Ptr,
-    Usable,
-    Listed,
-    Confirmed,
-    Answers,
-    Port,
-    Tlsa,
-    Path,
-    Name,
-}
-
-/// Why a candidate was refused, and how far it came.
-type Refusal = (Stage, Reason);
-
 /// Decides whether the peer is let in.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Verdict {
@@ -85,7 +70,7 @@ pub fn decide_keeping_path(case: &Case<'_>) -> (Verdict, Option<PathVerdict>) {
     let (outcome, class) = match CertificateFacts::parse(case.chain.leaf()) {
         Err(error) => {
             log.check("R16", "certificate", CheckOutcome::Fail, error.to_string());
-            (Err(Reason::CertificateUnreadable), None)
+            (Err(log.refusal(Stage::Peer, Reason::CertificateUnreadable)), None)
         }
         Ok(facts) => {
             log.check(
@@ -97,6 +82,7 @@ pub fn decide_keeping_path(case: &Case<'_>) -> (Verdict, Option<PathVerdict>) {
             Decision { case, facts: &facts, log: &mut log, made: &mut made, class: None }.run()
         }
     };
+    let outcome = outcome.map_err(|refusal| (refusal.reason, refusal.check));
     (Verdict::new(outcome, class, log.into_checks()), made)
 }
 
@@ -137,17 +123,17 @@ struct Decision<'a, 'l> {
 }
 
 impl<'a> Decision<'a, '_> {
-    fn run(mut self) -> (Result<Accepted, Reason>, Option<PeerClass>) {
+    fn run(mut self) -> (Result<Accepted, Refusal>, Option<PeerClass>) {
         let outcome = self.decide();
         (outcome, self.class)
     }
 
-    fn decide(&mut self) -> Result<Accepted, Reason> {
+    fn decide(&mut self) -> Result<Accepted, Refusal> {
         let class = self.classify()?;
         // A refusal that only DANE-EE waives stands here unless a candidate has such a record.
         if let Some(reason) = class.unless_dane_ee.filter(|_| !self.dane_ee_is_possible()) {
             self.log.check(rule_of(reason), class_check(reason), CheckOutcome::Fail, self.class_seen());
-            return Err(reason);
+            return Err(self.log.refusal(Stage::Peer, reason));
         }
         self.class = Some(class.peer);
         self.log.check(
@@ -169,7 +155,7 @@ impl<'a> Decision<'a, '_> {
                 CheckOutcome::Fail,
                 "no evidence for this address when the decision was due",
             );
-            return Err(Reason::EvidenceMissing);
+            return Err(self.log.refusal(Stage::Peer, Reason::EvidenceMissing));
         };
         let view = self.view(evidence);
         let outcome = self.decide_by_dns(view, class);
@@ -181,9 +167,10 @@ impl<'a> Decision<'a, '_> {
         View { policy: self.case.policy, connection: self.case.connection, evidence, now: self.case.now }
     }
 
-    fn classify(&mut self) -> Result<Class, Reason> {
-        classify(self.case.policy, self.facts).inspect_err(|reason| {
-            self.log.check(rule_of(*reason), class_check(*reason), CheckOutcome::Fail, self.class_seen());
+    fn classify(&mut self) -> Result<Class, Refusal> {
+        classify(self.case.policy, self.facts).map_err(|reason| {
+            self.log.check(rule_of(reason), class_check(reason), CheckOutcome::Fail, self.class_seen());
+            self.log.refusal(Stage::Peer, reason)
         })
     }
 
@@ -216,7 +203,7 @@ impl<'a> Decision<'a, '_> {
         by_name || (!self.facts.ip.is_empty() && view.address_base(&names).is_some_and(|base| has(&base)))
     }
 
-    fn check_source(&mut self) -> Result<(), Reason> {
+    fn check_source(&mut self) -> Result<(), Refusal> {
         let source = self.case.connection.source();
         if !self.case.connection.source_is_usable() {
             self.log.check(
@@ -225,7 +212,7 @@ impl<'a> Decision<'a, '_> {
                 CheckOutcome::Fail,
                 format!("{source} cannot be a peer's address"),
             );
-            return Err(Reason::AddressNotAllowed);
+            return Err(self.log.refusal(Stage::Peer, Reason::AddressNotAllowed));
         }
         let Some(list) = &self.case.policy.addresses else { return Ok(()) };
         match list.iter().find(|prefix| prefix.contains(source)) {
@@ -240,16 +227,16 @@ impl<'a> Decision<'a, '_> {
                     CheckOutcome::Fail,
                     format!("{source} is in none of identity.addresses"),
                 );
-                Err(Reason::AddressNotAllowed)
+                Err(self.log.refusal(Stage::Peer, Reason::AddressNotAllowed))
             }
         }
     }
 
     /// R1: a person's certificate needs a path to anchors of its own and nothing else.
-    fn decide_person(&mut self, class: Class) -> Result<Accepted, Reason> {
+    fn decide_person(&mut self, class: Class) -> Result<Accepted, Refusal> {
         let path = self.path(class).map_err(|error| {
             self.log.check("R16", "path", CheckOutcome::Fail, error.to_string());
-            path_reason(&error)
+            self.log.refusal(Stage::Path, path_reason(&error))
         })?;
         self.log.check("R16", "path", CheckOutcome::Pass, format!("to {}", path.anchor.subject));
         Ok(Accepted {
@@ -264,7 +251,7 @@ impl<'a> Decision<'a, '_> {
     }
 
     /// R2 and R3: each candidate by itself, the first that passes is the identity.
-    fn decide_by_dns(&mut self, view: View<'a>, class: Class) -> Result<Accepted, Reason> {
+    fn decide_by_dns(&mut self, view: View<'a>, class: Class) -> Result<Accepted, Refusal> {
         let names = view.names();
         let mut furthest = self.check_ptr(&names)?;
         let ptr = match &names.ptr {
@@ -318,20 +305,20 @@ impl<'a> Decision<'a, '_> {
             None => {}
         }
         // Every way to get here has kept a refusal; without one there was no candidate at all.
-        Err(furthest.map_or(Reason::NotConfirmed, |(_, reason)| reason))
+        Err(furthest.unwrap_or(Refusal { stage: Stage::Ptr, reason: Reason::NotConfirmed, check: None }))
     }
 
     /// The PTR answer: failed, absent, or without a name that can be used. R3 may still stand after the latter two.
-    fn check_ptr(&mut self, names: &Names<'_>) -> Result<Option<Refusal>, Reason> {
+    fn check_ptr(&mut self, names: &Names<'_>) -> Result<Option<Refusal>, Refusal> {
         match &names.ptr {
             Ptr::NotAsked => Ok(self.list_unusable(names)),
             Ptr::Open => {
                 self.log.check("R2", "ptr", CheckOutcome::Fail, "not answered");
-                Err(Reason::EvidenceMissing)
+                Err(self.log.refusal(Stage::Ptr, Reason::EvidenceMissing))
             }
             Ptr::Failed(failure) => {
                 self.log.check("R9", "ptr", CheckOutcome::Fail, failure.to_string());
-                Err(Reason::from(&**failure))
+                Err(self.log.refusal(Stage::Ptr, Reason::from(&**failure)))
             }
             Ptr::Answered(seen)
                 if names.candidates.is_empty() && names.unlisted.is_empty() && names.unusable.is_empty() =>
@@ -341,15 +328,15 @@ impl<'a> Decision<'a, '_> {
                     .negative
                     .map_or_else(|| "no name".to_owned(), |negative| negative.to_string());
                 self.log.check("R2", "ptr", CheckOutcome::Fail, format!("{kind} ({})", seen.status));
-                Ok(Some((Stage::Ptr, Reason::NoPtr)))
+                Ok(Some(self.log.refusal(Stage::Ptr, Reason::NoPtr)))
             }
             Ptr::Answered(seen) => {
-                let count = seen.answer.records.len();
-                self.log.check("R2", "ptr", CheckOutcome::Pass, format!("{count} names ({})", seen.status));
+                let text = format!("{} ({})", listed(&seen.ptr_names(), ToString::to_string), seen.status);
+                self.log.check("R2", "ptr", CheckOutcome::Pass, text);
                 let mut refusal = self.list_unusable(names);
                 if !names.unlisted.is_empty() {
                     self.log.list("R2", "listed", &names.unlisted, ToString::to_string);
-                    keep_furthest(&mut refusal, (Stage::Listed, Reason::NameNotListed));
+                    keep_furthest(&mut refusal, self.log.refusal(Stage::Listed, Reason::NameNotListed));
                 }
                 Ok(refusal)
             }
@@ -361,7 +348,7 @@ impl<'a> Decision<'a, '_> {
             return None;
         }
         self.log.list("R2", "usable", &names.unusable, |(name, why)| format!("{name} ({why})"));
-        Some((Stage::Usable, Reason::NameUnusable))
+        Some(self.log.refusal(Stage::Usable, Reason::NameUnusable))
     }
 
     fn confirm(
@@ -375,11 +362,11 @@ impl<'a> Decision<'a, '_> {
         match view.confirm(name) {
             Confirmation::Open => {
                 *unasked += 1;
-                Err((Stage::Confirmed, Reason::NotConfirmed))
+                Err(Refusal { stage: Stage::Confirmed, reason: Reason::NotConfirmed, check: None })
             }
             Confirmation::Failed(failure) => {
                 self.log.about(name, "R9", "forward", CheckOutcome::Fail, format!("{rr_type}: {failure}"));
-                Err((Stage::Confirmed, Reason::from(&*failure)))
+                Err(self.log.refusal(Stage::Confirmed, Reason::from(&*failure)))
             }
             Confirmation::Denied(seen) => {
                 *denied += 1;
@@ -389,7 +376,8 @@ impl<'a> Decision<'a, '_> {
                     let text = format!("{rr_type}: {kind} ({})", seen.status);
                     self.log.about(name, "R2", "forward", CheckOutcome::Fail, text);
                 }
-                Err((Stage::Confirmed, Reason::NotConfirmed))
+                // Where it is not told by itself, one before it was, which counts first.
+                Err(self.log.refusal(Stage::Confirmed, Reason::NotConfirmed))
             }
             Confirmation::Confirmed(confirmed) => {
                 let how = if view.policy.confirm == crate::policy::Confirm::None {
@@ -423,7 +411,7 @@ impl<'a> Decision<'a, '_> {
         let Some(base) = view.address_base(names) else {
             let text = "identity.names is set: a peer confirmed by its address alone has no listed name";
             self.log.check("R3", "listed", CheckOutcome::Fail, text);
-            return Some(Err((Stage::Listed, Reason::NameNotListed)));
+            return Some(Err(self.log.refusal(Stage::Listed, Reason::NameNotListed)));
         };
         Some(Candidate { decision: self, view, class, base: &base, status: ptr, name: None }.judge())
     }
@@ -439,13 +427,6 @@ impl<'a> Decision<'a, '_> {
 
     fn path_request(&self, class: Class) -> PathRequest<'a> {
         path_request(self.case.policy, self.case.chain, self.facts, self.case.trust, class)
-    }
-}
-
-/// Keeps the refusal of the candidate that came furthest, the earlier of equals.
-fn keep_furthest(furthest: &mut Option<Refusal>, refusal: Refusal) {
-    if furthest.is_none_or(|(stage, _)| refusal.0 > stage) {
-        *furthest = Some(refusal);
     }
 }
 

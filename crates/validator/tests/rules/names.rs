@@ -46,6 +46,49 @@ fn r2_the_common_name_is_never_used() {
 }
 
 #[test]
+fn r2_the_names_of_the_ptr_answer_are_told_and_of_many_the_first_eight() {
+    let seen = |verdict: &revouch_validator::verdict::Verdict| {
+        verdict.checks().iter().find(|check| check.check == "ptr").unwrap().seen.clone()
+    };
+    assert_eq!(seen(&judge(&open(), &gw1(), &secure())), "gw1.example.test (secure)");
+    let names: Vec<String> = (0..5000).map(|n| format!("n{n}.example.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let seen = seen(&judge(&open(), &gw1(), &secure().ptr(&names)));
+    assert!(seen.starts_with("n0.example.test, n1.example.test, "), "{seen}");
+    assert!(seen.ends_with("n7.example.test and 4992 more (secure)"), "{seen}");
+}
+
+#[test]
+fn r2_the_decisive_check_is_that_of_the_reason_not_the_first_that_failed() {
+    // x.invalid cannot be a host's, a.example.test is not listed: the latter came further.
+    let verdict =
+        judge(&listing(&["gw1.example.test"]), &gw1(), &secure().ptr(&["x.invalid", "a.example.test"]));
+    assert_eq!(told(&verdict), "refused name_not_listed");
+    let decisive = verdict.decisive().unwrap();
+    assert_eq!((decisive.check, &*decisive.seen), ("listed", "a.example.test"));
+    // A name that was never asked has no check of its own; the failure of another must not stand for it.
+    let dns = secure().ptr(&["a.example.test", "gw1.example.test"]).bogus("gw1.example.test", RrType::A);
+    let (policy, connection, trust) = (open(), connection(), trust());
+    let (whole, _) = dns.gather(&policy, &connection);
+    let mut evidence = Evidence::new(connection.source());
+    for observation in whole.iter().filter(|o| o.question.name.to_string() != "a.example.test") {
+        evidence.insert(observation.clone());
+    }
+    let (chain, evidence) = (gw1(), Some(&evidence));
+    let case = Case {
+        policy: &policy,
+        chain: &chain,
+        connection: &connection,
+        evidence,
+        trust: &trust,
+        path: None,
+        now: NOW,
+    };
+    let verdict = decide(&case);
+    assert_eq!((told(&verdict), verdict.decisive()), ("refused not_confirmed".to_owned(), None));
+}
+
+#[test]
 fn r2_without_ptr_the_peer_is_refused() {
     assert_eq!(told(&judge(&open(), &gw1(), &secure().ptr(&[]))), "refused no_ptr");
 }

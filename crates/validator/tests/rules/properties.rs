@@ -13,6 +13,7 @@ use revouch_validator::policy::{
 use revouch_validator::reason::Reason;
 use revouch_validator::record::Record;
 use revouch_validator::rr::{RrType, Tlsa};
+use revouch_validator::verdict::{Check, CheckOutcome};
 
 use crate::common::*;
 
@@ -130,6 +131,24 @@ prop_compose! {
     }
 }
 
+/// The place of a check in the order of docs/verdict.md, "Which reason is given"; 0 is before there is a candidate.
+fn stage(check: &Check) -> usize {
+    let order: [&[&str]; 9] = [
+        &["ptr"],
+        &["usable"],
+        &["listed"],
+        &["forward"],
+        &["answers", "dnssec"],
+        &["source-port"],
+        &["tlsa", "class", "names-mixed"],
+        &["path"],
+        &["name"],
+    ];
+    let is_of_the_peer = check.candidate.is_none() && matches!(check.check, "class" | "names-mixed");
+    let place = order.iter().position(|words| words.contains(&check.check) && !is_of_the_peer);
+    place.map_or(0, |place| place + 1)
+}
+
 /// One step stricter, in the fields where strictness has an order (see docs/verdict.md).
 fn stricter(draft: &PolicyDraft, field: usize) -> PolicyDraft {
     let mut strict = draft.clone();
@@ -231,6 +250,17 @@ proptest! {
             let broken = judge(&policy, &CHAINS[chain], &dns.bogus(REVERSE, RrType::PTR));
             prop_assert!(!broken.is_accepted());
         }
+    }
+
+    #[test]
+    fn the_decisive_check_is_the_failed_one_of_the_candidate_that_came_furthest(
+        dns in dns(), draft in draft(), chain in 0..CHAINS.len(),
+    ) {
+        let verdict = judge(&draft.build().unwrap(), &CHAINS[chain], &dns);
+        let failed = verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Fail);
+        let furthest = failed.min_by_key(|check| std::cmp::Reverse(stage(check)));
+        prop_assert_eq!(verdict.decisive(), furthest.filter(|_| !verdict.is_accepted()));
+        prop_assert_eq!(verdict.decisive().is_none(), verdict.is_accepted());
     }
 
     #[test]
