@@ -75,9 +75,13 @@ impl Line {
     }
 
     /// Adds a text that is printable already, such as a DNS name in presentation format or an escaped subject. One that is not is
-    /// escaped after all.
+    /// escaped after all; one that is too long is cut.
     pub fn printable_field(&mut self, name: &'static str, value: &str) {
-        let value = if is_escaped(value) { value.to_owned() } else { escape(value) };
+        let value = match escaped_start(value) {
+            None => escape(value),
+            Some(whole) if whole.len() == value.len() => value.to_owned(),
+            Some(start) => format!("{start}..."),
+        };
         self.fields.push((name, Value::Text(value)));
     }
 
@@ -149,21 +153,32 @@ impl Line {
     }
 }
 
-/// Whether [`escape`] could have made it: printable ASCII of bounded length, every quote behind a backslash, none at the end.
-fn is_escaped(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let is_safe = match byte {
-            b'\\' => bytes.next().is_some_and(|next| (0x20..=0x7e).contains(&next)),
-            b'"' => false,
-            _ => (0x20..=0x7e).contains(&byte),
+/// Of a text that [`escape`] could have made, printable ASCII with every quote behind a backslash and none at the end, as much as
+/// a field may hold, cut behind a whole octet; `None` of any other.
+fn escaped_start(text: &str) -> Option<&str> {
+    // How many digits may still belong to the `\DDD` that was begun.
+    let (mut open, mut fits) = (0_u8, 0);
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        let end = match byte {
+            b'\\' => {
+                let (at, next) = bytes.next().filter(|(_, next)| (0x20..=0x7e).contains(next))?;
+                open = if next.is_ascii_digit() { 2 } else { 0 };
+                at + 1
+            }
+            b'"' => return None,
+            0x20..=0x7e => {
+                open = if byte.is_ascii_digit() { open.saturating_sub(1) } else { 0 };
+                at + 1
+            }
+            _ => return None,
         };
-        if !is_safe {
-            return false;
+        if open == 0 && end <= MAX_ESCAPED {
+            fits = end;
         }
     }
-    // The last octet that fits may take four characters, and the ellipsis three.
-    text.len() <= MAX_ESCAPED + 6
+    // What `escape` has cut is a little longer: the last octet may take four characters, and the ellipsis three.
+    if text.len() <= MAX_ESCAPED + 6 { Some(text) } else { text.get(..fits) }
 }
 
 fn is_bare(text: &str) -> bool {
@@ -232,8 +247,15 @@ mod tests {
         {
             assert_eq!(shown(printable), printable);
         }
-        for other in ["a\nb", "a\"b", "a\\", "a\\\\\"", &"x".repeat(1000), "\\\u{202e}"] {
+        for other in ["a\nb", "a\"b", "a\\", "a\\\\\"", "\\1\"x", "\\\u{202e}"] {
             assert_eq!(shown(other), escape(other));
+        }
+        assert_eq!(shown(&"x".repeat(1000)), escape("x".repeat(1000)));
+        for at in 0..4 {
+            let cut = shown(&format!("{}{}", "x".repeat(at), "\\007".repeat(200)));
+            let octets = cut.strip_prefix(&"x".repeat(at)).unwrap().strip_suffix("...").unwrap();
+            assert_eq!(octets, "\\007".repeat(octets.len() / 4), "cut between octets");
+            assert!(cut.len() > 500 && cut.len() < 520, "{}", cut.len());
         }
     }
 

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use revouch_resolver::Observer as ResolverObserver;
+use revouch_validator::cert::{CertificateFacts, Fingerprint};
+use revouch_validator::escape::{MAX_ESCAPED, escape};
 use revouch_validator::evidence::{AnswerSource, Evidence, Observation};
 use revouch_validator::reason::Reason;
 use revouch_validator::verdict::{PeerClass, Verdict};
@@ -14,6 +16,9 @@ use rustls::AlertDescription;
 use crate::access_log::{AccessLog, Line};
 use crate::events::{CacheResult, ConnectionEnd, Direction, Observer, Outcome};
 use crate::metrics::{EvidenceSource, Metrics};
+
+/// The most names of a certificate that a line tells.
+const MOST_NAMES: usize = 8;
 
 /// Counts and logs.
 pub struct Telemetry {
@@ -130,6 +135,9 @@ fn verdict_fields(line: &mut Line, end: &ConnectionEnd) {
     let Some(verdict) = end.verdict.as_deref() else { return };
     let proven = matches!(end.outcome, Outcome::Accepted | Outcome::Audited(_));
     identity_fields(line, verdict, proven);
+    if let Some(reason) = reason {
+        refusal_fields(line, end, verdict, reason);
+    }
 }
 
 fn identity_fields(line: &mut Line, verdict: &Verdict, proven: bool) {
@@ -140,6 +148,44 @@ fn identity_fields(line: &mut Line, verdict: &Verdict, proven: bool) {
     line.printable_field(name, &accepted.identity().to_string());
     line.optional_text("matched_name", accepted.matched_name());
     line.optional_text("dnssec", accepted.dnssec().map(|status| status.to_string()));
+}
+
+/// At which check the peer was refused, and what its certificate says: what its operator must know to mend it. Nothing of it is proven.
+fn refusal_fields(line: &mut Line, end: &ConnectionEnd, verdict: &Verdict, reason: Reason) {
+    // The handshake may have failed for a reason of its own after the decision.
+    if let Some(check) = verdict.decisive().filter(|_| verdict.reason() == Some(reason)) {
+        line.text_field("check", check.check);
+        if let Some(candidate) = &check.candidate {
+            line.printable_field("candidate", candidate);
+        }
+        line.printable_field("seen", &check.seen);
+    }
+    let leaf = end.decided.as_ref().map(|decided| decided.chain.leaf());
+    let Some(Ok(facts)) = leaf.map(|leaf| CertificateFacts::parse(leaf)) else { return };
+    if let Some(names) = certificate_names(&facts) {
+        line.printable_field("cert_names", &names);
+    }
+    line.text_field("spki_sha256", Fingerprint::of(&facts.spki).to_string());
+}
+
+/// The first dNSName and iPAddress entries as `dns:NAME,ip:ADDRESS`, and how many more there are as `+N`. A comma in a name is escaped,
+/// and a name is told whole or not at all.
+fn certificate_names(facts: &CertificateFacts) -> Option<String> {
+    let dns = facts.dns.iter().map(|name| format!("dns:{}", escape(name).replace(',', "\\044")));
+    let mut names = dns.chain(facts.ip.iter().map(|ip| format!("ip:{ip}")));
+    let all = facts.dns.len() + facts.ip.len();
+    // Room for the count.
+    let mut room = MAX_ESCAPED.saturating_sub(16);
+    let mut told = Vec::new();
+    for name in names.by_ref().take(MOST_NAMES) {
+        let Some(left) = room.checked_sub(name.len() + 1) else { break };
+        room = left;
+        told.push(name);
+    }
+    if told.len() < all {
+        told.push(format!("+{}", all - told.len()));
+    }
+    (all > 0).then(|| told.join(","))
 }
 
 fn tls_fields(line: &mut Line, end: &ConnectionEnd) {

@@ -7,21 +7,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Registry, TextEncoder};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair,
+    IsCa, KeyPair, SanType,
 };
 use revouch_api::config::LogFormat;
+use revouch_validator::answer::{Answer, DnssecStatus};
 use revouch_validator::chain::Chain;
 use revouch_validator::connection::Connection;
 use revouch_validator::decide::{Case, decide};
+use revouch_validator::evidence::{Outcome as Observed, Question};
+use revouch_validator::name::DnsName;
 use revouch_validator::path::Anchors;
 use revouch_validator::policy::{ClassChoice, PolicyDraft};
+use revouch_validator::rr::{RecordData, RrType};
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::trust::TrustStore;
 use serde_json::Value;
 
 use super::*;
-use crate::events::{Close, TlsFacts};
+use crate::events::{Close, Decided, RouteHandle, TlsFacts};
 use crate::lines::{Destination, Lines};
+use crate::runtime::{Route, UpstreamAddress};
 
 const DOCUMENT: &str = include_str!("../../../../docs/operations.md");
 
@@ -138,6 +143,48 @@ fn an_identity_is_claimed_until_the_handshake_has_proven_it() {
 }
 
 #[test]
+fn a_refused_line_names_the_check_the_candidate_what_was_seen_and_the_certificate() {
+    let names: Vec<String> = (0..20).map(|n| format!("gw{n}.example.test")).collect();
+    let chain = server_chain(&names);
+    let spki = Fingerprint::of(&CertificateFacts::parse(chain.leaf()).unwrap().spki).to_string();
+    for outcome in [Outcome::Refused(Reason::NotConfirmed), Outcome::Audited(Reason::NotConfirmed)] {
+        let line = json(&unconfirmed(&chain, outcome));
+        assert_eq!((&line["check"], &line["candidate"]), (&"forward".into(), &"gw1.example.test".into()));
+        assert_eq!(line["seen"], "A: other addresses (secure)");
+        let told: Vec<&str> = line["cert_names"].as_str().unwrap().split(',').collect();
+        assert_eq!(
+            (told.len(), told[0], told[7], told[8]),
+            (9, "dns:gw0.example.test", "dns:gw7.example.test", "+12")
+        );
+        assert_eq!(line["spki_sha256"], spki.as_str());
+    }
+    // The handshake failed for another reason: the check that refused is not that of the line.
+    let line = json(&unconfirmed(&chain, Outcome::Refused(Reason::HandshakeTimeout)));
+    assert!(line.get("check").is_none() && line.get("seen").is_none(), "{line}");
+    assert_eq!(line["spki_sha256"], spki.as_str());
+    for outcome in [Outcome::Accepted, Outcome::Unfinished] {
+        let line = json(&unconfirmed(&chain, outcome));
+        assert!(line.get("check").is_none() && line.get("cert_names").is_none(), "{line}");
+    }
+}
+
+#[test]
+fn names_of_a_certificate_are_escaped_and_bounded() {
+    let long = format!("{}.example.test", "x\"".repeat(400));
+    for (names, expected) in [
+        (
+            vec!["a,ip:192.0.2.9".to_owned(), "b\"\n\\c".to_owned()],
+            "dns:a\\044ip:192.0.2.9,dns:b\\\"\\010\\\\c",
+        ),
+        (vec!["a.test".to_owned(), long.clone(), "b.test".to_owned()], "dns:a.test,+2"),
+        (vec![long], "+1"),
+    ] {
+        let line = json(&unconfirmed(&server_chain(&names), Outcome::Refused(Reason::NotConfirmed)));
+        assert_eq!(line["cert_names"], expected);
+    }
+}
+
+#[test]
 fn one_end_is_one_line_and_one_count() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("access.log");
@@ -201,4 +248,63 @@ fn accepting() -> Arc<Verdict> {
     let verdict = decide(&case);
     assert!(verdict.is_accepted(), "{verdict:?}");
     Arc::new(verdict)
+}
+
+/// A chain of one certificate with these dNSName entries, whatever stands in them.
+fn server_chain(names: &[String]) -> Chain {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names =
+        names.iter().map(|name| SanType::DnsName(name.as_str().try_into().unwrap())).collect();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let leaf = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    Chain::new(vec![leaf.der().clone()]).unwrap()
+}
+
+/// The end of a connection whose PTR names `gw1.example.test`, which has another address.
+fn unconfirmed(chain: &Chain, outcome: Outcome) -> ConnectionEnd {
+    let connection = Connection::new("192.0.2.7:4711".parse().unwrap(), 8443);
+    let name: DnsName = "gw1.example.test".parse().unwrap();
+    let mut evidence = Evidence::new(connection.source());
+    for (owner, rr_type, data) in [
+        (DnsName::reverse(connection.source()), RrType::PTR, RecordData::Ptr(name.clone())),
+        (name, RrType::A, RecordData::A("192.0.2.99".parse().unwrap())),
+    ] {
+        evidence.insert(Observation {
+            question: Question::new(owner, rr_type),
+            outcome: Observed::Answer(Answer {
+                records: vec![data],
+                chain: Vec::new(),
+                status: DnssecStatus::Secure,
+                negative: None,
+                wildcard: false,
+                ttl: 0,
+                signatures: None,
+            }),
+            group: "system".to_owned(),
+            source: AnswerSource::Upstream,
+            upstream_queries: 1,
+            elapsed_us: 0,
+        });
+    }
+    let now = Timestamp(1_795_503_599);
+    let verdict = decide(&Case {
+        policy: &PolicyDraft::default().build().unwrap(),
+        chain,
+        connection: &connection,
+        evidence: Some(&evidence),
+        trust: &TrustStore::none(),
+        path: None,
+        now,
+    });
+    assert_eq!(verdict.reason(), Some(Reason::NotConfirmed), "{verdict:?}");
+    let route = Route {
+        name: "partners".into(),
+        server_names: Vec::new(),
+        policy: None,
+        upstream: UpstreamAddress::Unix("app.sock".into()),
+        send_proxy: false,
+    };
+    let route = RouteHandle(Arc::new(route));
+    let decided = Decided { chain: chain.clone(), evidence: Some(Arc::new(evidence)), now, route };
+    ConnectionEnd { verdict: Some(Arc::new(verdict)), decided: Some(decided), ..end(outcome) }
 }
