@@ -22,7 +22,7 @@ use crate::proxy_protocol::Header;
 use crate::relay::{Moved, Relayed, relay};
 use crate::runtime::{ListenerRuntime, Loopback, Route};
 use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, read_hello};
-use crate::upstream::{Upstream, tune};
+use crate::upstream::{Untold, Upstream, tune};
 
 /// A connection that was accepted by a socket.
 pub(crate) struct Arrival<'a> {
@@ -241,8 +241,8 @@ async fn connect(
     identity: Option<ForwardedIdentity>,
     route: &Route,
     report: &Report,
-) -> std::io::Result<Upstream> {
-    let mut upstream = Upstream::connect(&route.upstream).await?;
+) -> std::io::Result<Untold> {
+    let mut upstream = Untold::from(Upstream::connect(&route.upstream).await?);
     if route.send_proxy {
         let header = Header {
             source: report.end.source,

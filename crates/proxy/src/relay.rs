@@ -1,8 +1,8 @@
 //! The relay: octets both ways between an authorized peer and its upstream.
 //!
 //! Promises: takes an [`Authorized`], by value: nobody else is relayed. A side that has said all (close_notify, FIN) is told on as such, and the
-//! other may go on (half-close). A side that breaks off is never told on as an orderly end: an upstream sees a reset where the peer's
-//! stream was cut short without close_notify, a peer sees no close_notify where the upstream broke off. Nothing is held back for
+//! other may go on (half-close). Nothing else is told on as an orderly end, whatever ends the relay: an upstream sees a reset where the
+//! peer's stream was cut short, a peer sees no close_notify where the upstream broke off. Nothing is held back for
 //! longer than it takes to write it. Buffers start small, grow with what is moved and shrink again, so that a quiet connection costs
 //! little and a busy one few calls.
 
@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::events::{Close, Direction, Observer};
 use crate::tls::Authorized;
-use crate::upstream::Upstream;
+use crate::upstream::{Untold, Upstream};
 
 /// Buffer sizes, and from how many octets moved without a rest they are used (`tls.md` section 4).
 const SIZES: [(u64, usize); 3] = [(0, SMALLEST), (128 * 1024, 16 * 1024), (10 * 1024 * 1024, LARGEST)];
@@ -61,14 +61,14 @@ pub(crate) struct Relayed {
 /// Relays until both directions have ended, a side has broken off, or nothing was moved for `idle`.
 pub(crate) async fn relay(
     peer: Authorized,
-    mut upstream: Upstream,
+    mut upstream: Untold,
     idle: Duration,
     moved: &Moved,
     observer: &dyn Observer,
 ) -> Relayed {
     let (mut from_peer, mut to_peer) = tokio::io::split(peer.into_stream(LARGEST));
     let relay = Relay { idle, moved, observer, started: Instant::now(), last: AtomicU64::new(0) };
-    let ends = match &mut upstream {
+    let ends = match &mut *upstream {
         Upstream::Tcp(stream) => {
             let (from, to) = stream.split();
             relay.run((&mut from_peer, &mut to_peer), (from, to)).await
@@ -79,8 +79,8 @@ pub(crate) async fn relay(
         }
     };
     let close = ends.close();
-    if matches!(close, Close::PeerAborted | Close::PeerProtocol) {
-        upstream.abort();
+    if matches!(ends.inbound, Some(End::Finished)) {
+        upstream.told_all();
     }
     let told_all = matches!((&ends.inbound, &ends.outbound), (Some(End::Writing), Some(End::Finished)));
     let linger = told_all.then(|| from_peer.unsplit(to_peer).into_tcp());

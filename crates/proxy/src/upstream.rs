@@ -1,6 +1,7 @@
 //! Connecting to the upstream.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,10 +43,10 @@ impl Upstream {
         }
     }
 
-    /// Breaks the connection off so that the upstream cannot take it for an orderly end: over TCP with a reset. A Unix domain socket knows
-    /// nothing of the kind and is closed.
-    pub fn abort(self) {
-        if let Self::Tcp(stream) = &self {
+    /// From now on closing breaks the connection off, so that the upstream cannot take it for an orderly end: over TCP with a reset. A Unix
+    /// domain socket knows nothing of the kind and is closed.
+    fn close_with_reset(&self) {
+        if let Self::Tcp(stream) = self {
             // Where that is not possible, closing is all that is left.
             drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
         }
@@ -62,6 +63,48 @@ pub(crate) fn tune(stream: &TcpStream) {
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
     drop(socket2::SockRef::from(stream).set_tcp_keepalive(&probes));
+}
+
+/// A connection to an upstream that has not been told all: dropped as it is, whatever the cause, it is broken off.
+#[derive(Debug)]
+pub struct Untold {
+    upstream: Upstream,
+    told_all: bool,
+}
+
+impl Untold {
+    /// The upstream has been told all, and that it was all: from now on it is closed like any other.
+    pub fn told_all(&mut self) {
+        self.told_all = true;
+    }
+}
+
+impl From<Upstream> for Untold {
+    fn from(upstream: Upstream) -> Self {
+        Self { upstream, told_all: false }
+    }
+}
+
+impl Deref for Untold {
+    type Target = Upstream;
+
+    fn deref(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+impl DerefMut for Untold {
+    fn deref_mut(&mut self) -> &mut Upstream {
+        &mut self.upstream
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if !self.told_all {
+            self.upstream.close_with_reset();
+        }
+    }
 }
 
 impl AsyncRead for Upstream {
@@ -90,6 +133,34 @@ impl AsyncWrite for Upstream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_who_was_told_all_sees_an_orderly_end() {
+        for told_all in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = UpstreamAddress::Tcp(listener.local_addr().unwrap());
+            let mut near = Untold::from(Upstream::connect(&address).await.unwrap());
+            let (mut far, _) = listener.accept().await.unwrap();
+            near.write_all(b"half").await.unwrap();
+            far.read_exact(&mut [0; 4]).await.unwrap();
+            if told_all {
+                near.told_all();
+            }
+            drop(near);
+            let end = far.read(&mut [0]).await.map_err(|error| error.kind());
+            assert_eq!(end, if told_all { Ok(0) } else { Err(io::ErrorKind::ConnectionReset) });
         }
     }
 }

@@ -1,9 +1,9 @@
 //! SIGTERM: no new connections, live ones go on, exit code 0.
 
-use std::io::Read as _;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
-use crate::setup::{Proxy, Setup, exchange, wait_until};
+use crate::setup::{PATIENCE, Proxy, Setup, exchange, wait_until};
 
 #[test]
 fn a_live_connection_outlives_sigterm_and_its_end_is_the_end() {
@@ -44,6 +44,24 @@ fn a_connection_that_does_not_end_is_cut_when_the_drain_is_over() {
     assert!(rest.is_empty());
     proxy.wait_for("drain is over");
     proxy.wait_for("\"close\":\"drained\"");
+}
+
+#[test]
+fn the_upstream_of_a_connection_that_is_cut_sees_a_reset_and_not_an_end() {
+    let mut setup = Setup::new();
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    setup.upstream = upstream.local_addr().unwrap();
+    let mut proxy = Proxy::start(&setup.usual(), &["--drain", "200ms"]);
+    let mut peer = setup.try_connect(proxy.address("api"));
+    peer.write_all(b"half a message").unwrap();
+    peer.flush().unwrap();
+    let (mut near, _) = upstream.accept().unwrap();
+    near.set_read_timeout(Some(PATIENCE)).unwrap();
+    near.read_exact(&mut [0; 14]).unwrap();
+    proxy.signal("TERM");
+    let end = near.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset), "{}", proxy.log());
+    assert_eq!(proxy.end().code(), Some(0), "{}", proxy.log());
 }
 
 #[test]

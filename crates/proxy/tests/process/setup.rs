@@ -123,7 +123,8 @@ spec: {{zones: [\".\"], servers: [{{address: \"127.0.0.1:9\"}}]}}
         peer
     }
 
-    fn try_connect(&self, address: SocketAddr) -> Peer {
+    /// Connects; the handshake is made with the first words.
+    pub(crate) fn try_connect(&self, address: SocketAddr) -> Peer {
         let mut roots = RootCertStore::empty();
         roots.add(der(&self.path("tls.crt"))).unwrap();
         let (cert, key) = pair();
