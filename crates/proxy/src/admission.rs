@@ -1,16 +1,31 @@
 //! Limits before work: how many connections there may be, and how many handshakes in flight, on a listener and from one source.
 //!
 //! Promises: taking and giving back is one short lock; what is counted is bounded by the limits themselves; a permit that is dropped is
-//! given back, whatever became of its connection.
+//! given back, whatever became of its connection. An IPv6 address counts as its /64, since one host has all of that.
+
+mod handshakes;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use revouch_validator::reason::Reason;
 
-use crate::runtime::HandshakeLimits;
+pub use self::handshakes::{HandshakePermit, Handshakes};
+
+/// A limit that leaves no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `maxConnections`.
+    Connections,
+    /// `limits.handshakesInFlight`.
+    HandshakesInFlight,
+    /// `limits.handshakesPerSource`.
+    HandshakesPerSource,
+    /// A network's share of `limits.handshakesInFlight`.
+    HandshakesPerNetwork,
+}
 
 /// `maxConnections`, for all listeners together. Can be changed while it is in use.
 pub struct ConnectionLimit {
@@ -21,20 +36,31 @@ pub struct ConnectionLimit {
 /// One connection's place.
 pub struct ConnectionPermit(Arc<ConnectionLimit>);
 
-/// The handshakes in flight on one listener.
+/// What is counted for each listener, by its name: over all of its sockets, and over reloads.
 #[derive(Default)]
-pub struct Handshakes(Mutex<Counts>);
+pub struct Listeners(Mutex<HashMap<Arc<str>, Arc<Handshakes>>>);
 
-#[derive(Default)]
-struct Counts {
-    all: usize,
-    by_source: HashMap<IpAddr, usize>,
-}
+impl Limit {
+    /// What the connection is refused for.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Connections => Reason::LimitConnections,
+            Self::HandshakesInFlight => Reason::LimitHandshakes,
+            Self::HandshakesPerSource | Self::HandshakesPerNetwork => Reason::LimitSource,
+        }
+    }
 
-/// One handshake's place.
-pub struct HandshakePermit {
-    handshakes: Arc<Handshakes>,
-    source: IpAddr,
+    /// Which limit that is, in words.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Connections => "maxConnections",
+            Self::HandshakesInFlight => "limits.handshakesInFlight",
+            Self::HandshakesPerSource => "limits.handshakesPerSource",
+            Self::HandshakesPerNetwork => "the share of one network in limits.handshakesInFlight",
+        }
+    }
 }
 
 impl ConnectionLimit {
@@ -52,12 +78,12 @@ impl ConnectionLimit {
     /// Takes a place.
     ///
     /// # Errors
-    /// [`Reason::LimitConnections`].
-    pub fn admit(self: &Arc<Self>) -> Result<ConnectionPermit, Reason> {
+    /// [`Limit::Connections`].
+    pub fn admit(self: &Arc<Self>) -> Result<ConnectionPermit, Limit> {
         let most = self.most.load(Ordering::Relaxed);
         let more = |open: usize| (open < most).then_some(open + 1);
         let taken = self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        taken.map(|_| ConnectionPermit(Arc::clone(self))).map_err(|_| Reason::LimitConnections)
+        taken.map(|_| ConnectionPermit(Arc::clone(self))).map_err(|_| Limit::Connections)
     }
 }
 
@@ -67,51 +93,51 @@ impl Drop for ConnectionPermit {
     }
 }
 
-impl Handshakes {
-    /// Takes a place for a handshake from `source`; an IPv6 address counts as its /64, since one host has all of that.
-    ///
-    /// # Errors
-    /// [`Reason::LimitHandshakes`] or [`Reason::LimitSource`].
-    pub fn admit(
-        self: &Arc<Self>,
-        source: IpAddr,
-        limits: HandshakeLimits,
-    ) -> Result<HandshakePermit, Reason> {
-        let source = network(source);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= limits.in_flight {
-            return Err(Reason::LimitHandshakes);
+impl Listeners {
+    /// The handshakes of the listener of this name.
+    #[must_use]
+    pub fn handshakes(&self, listener: &Arc<str>) -> Arc<Handshakes> {
+        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = listeners.get(listener) {
+            return Arc::clone(known);
         }
-        if counts.by_source.get(&source).is_some_and(|count| *count >= limits.per_source)
-            || limits.per_source == 0
-        {
-            return Err(Reason::LimitSource);
-        }
-        counts.all += 1;
-        *counts.by_source.entry(source).or_default() += 1;
-        drop(counts);
-        Ok(HandshakePermit { handshakes: Arc::clone(self), source })
+        // A listener that is gone is forgotten when the last of its handshakes is over.
+        listeners.retain(|_, handshakes| Arc::strong_count(handshakes) > 1);
+        Arc::clone(listeners.entry(Arc::clone(listener)).or_default())
     }
 }
 
-impl Drop for HandshakePermit {
-    fn drop(&mut self) {
-        let mut counts = self.handshakes.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(count) = counts.by_source.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_source.remove(&self.source);
-            }
+/// One less in a table of counts; what is not counted is not in it.
+fn one_less(counts: &mut HashMap<IpAddr, usize>, source: IpAddr) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&source);
         }
     }
 }
 
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+/// The address as a source: an IPv4 address, or the /64 of an IPv6 address.
+fn source_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(prefix(v6, 64)),
         v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// The network of an address, as far as one customer of a provider may have all of it: /24 or /48.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(prefix(v6, 48)),
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
+        }
+    }
+}
+
+fn prefix(address: Ipv6Addr, length: u32) -> Ipv6Addr {
+    (u128::from(address) & (u128::MAX << (128 - length))).into()
 }
 
 #[cfg(test)]
@@ -119,29 +145,29 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::runtime::HandshakeLimits;
 
     #[test]
     fn places_are_taken_and_given_back() {
         let limit = Arc::new(ConnectionLimit::new(1));
         let first = limit.admit().unwrap();
-        assert_eq!(limit.admit().err(), Some(Reason::LimitConnections));
+        assert_eq!(limit.admit().err(), Some(Limit::Connections));
         drop(first);
         limit.admit().unwrap();
     }
 
     #[test]
-    fn handshakes_count_by_listener_and_by_source() {
-        let handshakes = Arc::new(Handshakes::default());
-        let admit = |source: &str| {
-            handshakes.admit(source.parse().unwrap(), HandshakeLimits { in_flight: 3, per_source: 2 })
-        };
-        let held = [admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap()];
-        assert_eq!(admit("2001:db8::3").err(), Some(Reason::LimitSource));
-        let other = admit("2001:db8:0:1::1").unwrap();
-        assert_eq!(admit("192.0.2.1").err(), Some(Reason::LimitHandshakes));
-        drop((held, other));
-        assert!(handshakes.0.lock().unwrap().by_source.is_empty());
-        admit("192.0.2.1").unwrap();
-        assert!(admit("::ffff:192.0.2.1").is_ok());
+    fn a_listener_is_known_by_its_name_for_as_long_as_it_has_handshakes() {
+        let listeners = Listeners::default();
+        let limits = HandshakeLimits { in_flight: 9, per_source: 1 };
+        let admit = |name: &str| listeners.handshakes(&name.into()).admit([192, 0, 2, 1].into(), limits);
+        let held = admit("a").unwrap();
+        assert_eq!(admit("a").err(), Some(Limit::HandshakesPerSource));
+        admit("b").unwrap();
+        admit("c").unwrap();
+        assert_eq!(admit("a").err(), Some(Limit::HandshakesPerSource), "kept, with what it counts");
+        assert_eq!(listeners.0.lock().unwrap().len(), 2, "b is forgotten");
+        drop(held);
+        admit("a").unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! The way of one inbound connection: admission, ClientHello, route, evidence and handshake, upstream, relay, end.
 //!
-//! Promises: one deadline from the accepted connection to the end of the handshake; nothing is sent to an upstream before the peer is
+//! Promises: one deadline from the accepted connection to the end of the handshake, and an earlier one to the end of the ClientHello; nothing is sent to an upstream before the peer is
 //! authorized; exactly one [`ConnectionEnd`] for each, even if the task is dropped or panics.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::admission::{ConnectionPermit, HandshakePermit, Handshakes};
+use crate::admission::{ConnectionPermit, HandshakePermit, Limit};
 use crate::events::{Close, ConnectionEnd, Observer, Outcome, TlsFacts};
 use crate::listener::Shared;
 use crate::proxy_protocol::Header;
@@ -25,11 +25,10 @@ use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, re
 use crate::upstream::{Untold, Upstream, tune};
 
 /// A connection that was accepted by a socket.
-pub(crate) struct Arrival<'a> {
+pub(crate) struct Arrival {
     pub(crate) stream: TcpStream,
     pub(crate) source: SocketAddr,
     pub(crate) listener: Arc<ListenerRuntime>,
-    pub(crate) handshakes: &'a Arc<Handshakes>,
 }
 
 /// A connection that was admitted: nothing was read from it yet.
@@ -59,18 +58,20 @@ impl Drop for Report {
 }
 
 /// Takes the connection's places, in the order of arrival. `None`: there was none; the connection is closed and has been told of.
-pub(crate) fn admit(arrival: Arrival<'_>, shared: &Shared) -> Option<Admitted> {
-    let Arrival { stream, source, listener, handshakes } = arrival;
+pub(crate) fn admit(arrival: Arrival, shared: &Shared) -> Option<Admitted> {
+    let Arrival { stream, source, listener } = arrival;
     shared.observer.opened(&listener.name);
     let mut report = report(&stream, source, &listener, shared);
     let permits = shared.connections.admit().and_then(|connection| {
+        let handshakes = shared.listeners.handshakes(&listener.name);
         let handshake = handshakes.admit(source.ip(), listener.limits)?;
         Ok((connection, handshake))
     });
     match permits {
         Ok((connection, handshake)) => Some(Admitted { stream, listener, connection, handshake, report }),
-        Err(reason) => {
-            report.end.outcome = Outcome::Refused(reason);
+        Err(limit) => {
+            report.end.outcome = Outcome::Refused(limit.reason());
+            report.end.detail = Some(limit.detail().to_owned());
             None
         }
     }
@@ -122,13 +123,13 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
 /// TLS, then the relay.
 async fn authorize_and_relay(
     stream: TcpStream,
-    in_flight: HandshakePermit,
+    mut in_flight: HandshakePermit,
     listener: &ListenerRuntime,
     shared: &Shared,
     report: &mut Report,
 ) {
     tune(&stream);
-    let outcome = authorize(stream, listener, shared, report).await;
+    let outcome = authorize(stream, &mut in_flight, listener, shared, report).await;
     report.end.handshake = report.started.elapsed();
     drop(in_flight);
     match outcome {
@@ -171,19 +172,26 @@ impl Drop for Less<'_> {
 /// The ClientHello, the route, the handshake.
 async fn authorize(
     stream: TcpStream,
+    in_flight: &mut HandshakePermit,
     listener: &ListenerRuntime,
     shared: &Shared,
     report: &mut Report,
 ) -> Result<(Authorized, Option<Reason>, Arc<Route>), Refused> {
     let deadline = report.started + listener.deadlines.handshake;
     let failed = |reason, detail, stream| Refused { reason, alert: None, peer_alert: None, detail, stream };
-    let hello = match timeout_at(deadline, read_hello(stream)).await {
-        Err(_) => return Err(failed(Reason::HandshakeTimeout, None, None)),
-        Ok(Err((error, stream))) => {
-            return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream));
-        }
-        Ok(Ok(hello)) => hello,
+    let gave_way = |limit: Limit| failed(limit.reason(), Some(limit.detail().to_owned()), None);
+    let hello_deadline = report.started + listener.deadlines.hello.min(listener.deadlines.handshake);
+    let hello = tokio::select! {
+        limit = in_flight.given_away() => return Err(gave_way(limit)),
+        read = timeout_at(hello_deadline, read_hello(stream)) => match read {
+            Err(_) => return Err(failed(Reason::HandshakeTimeout, Some("no ClientHello".to_owned()), None)),
+            Ok(Err((error, stream))) => {
+                return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream));
+            }
+            Ok(Ok(hello)) => hello,
+        },
     };
+    in_flight.keep().map_err(gave_way)?;
     report.end.server_name = hello.server_name();
     let server_name = report.end.server_name.as_deref().and_then(|name| name.parse::<DnsName>().ok());
     let route = listener.route(server_name.as_ref()).cloned();

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{ConnectionLimit, Handshakes};
+use crate::admission::{ConnectionLimit, Listeners};
 use crate::events::Observer;
 use crate::inbound::{self, Arrival};
 use crate::runtime::ListenerRuntime;
@@ -32,6 +32,8 @@ pub struct Shared {
     pub observer: Arc<dyn Observer>,
     /// `maxConnections`.
     pub connections: Arc<ConnectionLimit>,
+    /// What is counted for each listener.
+    pub listeners: Listeners,
     /// Path verdicts that were made before.
     pub paths: Arc<PathCache>,
     /// Places for refused connections that linger.
@@ -49,6 +51,7 @@ impl Shared {
         Self {
             observer,
             connections: Arc::new(ConnectionLimit::new(max_connections)),
+            listeners: Listeners::default(),
             paths: Arc::new(PathCache::default()),
             lingering: Arc::new(Semaphore::new(MAX_LINGERING)),
             tracker: TaskTracker::new(),
@@ -64,7 +67,6 @@ pub async fn run(
     stop: CancellationToken,
     shared: Arc<Shared>,
 ) {
-    let handshakes = Arc::new(Handshakes::default());
     let mut trouble = Trouble::default();
     loop {
         let accepted = tokio::select! {
@@ -74,7 +76,7 @@ pub async fn run(
         match accepted {
             Ok((stream, source)) => {
                 let listener = Arc::clone(&current.borrow());
-                let arrival = Arrival { stream, source, listener, handshakes: &handshakes };
+                let arrival = Arrival { stream, source, listener };
                 if let Some(admitted) = inbound::admit(arrival, &shared) {
                     shared.tracker.spawn(inbound::serve(admitted, Arc::clone(&shared)));
                 }

@@ -53,6 +53,14 @@ pub struct HandshakeLimits {
     pub per_source: usize,
 }
 
+impl HandshakeLimits {
+    /// From one IPv4 /24 or one IPv6 /48: a quarter of all, but never less than from one source.
+    #[must_use]
+    pub fn per_network(self) -> usize {
+        (self.in_flight / 4).max(self.per_source)
+    }
+}
+
 impl Default for HandshakeLimits {
     fn default() -> Self {
         Self { in_flight: 1000, per_source: 10 }
@@ -62,6 +70,9 @@ impl Default for HandshakeLimits {
 /// How long each step of a connection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
+    /// From the accepted connection to the end of its ClientHello; never later than `handshake`. Default 5 s: nothing has to be waited
+    /// for until then but the line.
+    pub hello: Duration,
     /// `handshakeDeadline`: from the accepted connection to the end of the handshake, evidence included. Default 10 s.
     pub handshake: Duration,
     /// Until the upstream is connected and has taken the PROXY header. Default 5 s.
@@ -74,6 +85,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
+            hello: Duration::from_secs(5),
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(3600),

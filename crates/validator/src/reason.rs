@@ -42,11 +42,11 @@ macro_rules! reasons {
 reasons! {
     /// Too many handshakes are in flight (`limits.handshakesInFlight`).
     LimitHandshakes = "limit_handshakes", [], None;
-    /// Too many handshakes from this source are in flight (`limits.handshakesPerSource`).
+    /// Too many handshakes from this source are in flight (`limits.handshakesPerSource`), or from its network.
     LimitSource = "limit_source", [], None;
     /// Too many connections are open (`maxConnections`).
     LimitConnections = "limit_connections", [], None;
-    /// The handshake was not over within `limits.handshakeDeadline`.
+    /// The handshake was not over within `limits.handshakeDeadline`, or its ClientHello not there in time.
     HandshakeTimeout = "handshake_timeout", [], None;
     /// What came is no TLS handshake that can be completed. The alert is the TLS library's.
     HandshakeFailed = "handshake_failed", [], None;

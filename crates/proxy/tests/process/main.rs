@@ -3,6 +3,7 @@
 
 mod drain;
 mod embedded;
+mod limits;
 mod reload;
 mod setup;
 mod start;

@@ -228,11 +228,20 @@ impl Proxy {
 
     /// Where a listener listens, as the log says.
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
-        self.listening(&format!("listener {listener}"))
+        self.nth_address(listener, 1)
+    }
+
+    /// As [`address`](Self::address), of a listener with several sockets.
+    pub(crate) fn nth_address(&self, listener: &str, nth: usize) -> SocketAddr {
+        self.nth_listening(&format!("listener {listener}"), nth)
     }
 
     fn listening(&self, purpose: &str) -> SocketAddr {
-        let line = self.wait_for(&format!("\"purpose\":\"{purpose}\""));
+        self.nth_listening(purpose, 1)
+    }
+
+    fn nth_listening(&self, purpose: &str, nth: usize) -> SocketAddr {
+        let line = self.wait_for_nth(&format!("\"purpose\":\"{purpose}\""), nth);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         value["address"].as_str().unwrap().parse().unwrap()
     }

@@ -34,12 +34,47 @@ async fn limits_close_without_tls() {
     ];
     for (plan, reason) in held_by {
         let stage = plan.start().await;
-        let held = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+        let held = in_handshake(&stage).await;
         let second = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
         assert_eq!(closed(second).await, b"", "{reason}: closed without a byte");
         counted(&stage, &stage.line(0).await, reason).await;
         drop(held);
     }
+}
+
+/// A connection whose ClientHello was answered: it keeps its place.
+async fn in_handshake(stage: &Stage) -> TcpStream {
+    let mut stream = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    stream.write_all(&client_hello(&[&rustls::version::TLS13])).await.unwrap();
+    stream.read_exact(&mut [0; 5]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_has_sent_no_client_hello_keeps_nobody_out() {
+    let stage = Plan::new().limits("handshakesInFlight: 2, handshakeDeadline: 1m").start().await;
+    let oldest = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    let mut started = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    started.write_all(&client_hello(&[&rustls::version::TLS13])[..40]).await.unwrap();
+    let peer = Peer::from(SOURCE).identity(&stage.leaf());
+    let outcome = peer.exchange(stage.listener, HELLO).await;
+    assert!(outcome.accepted(), "{outcome:?}");
+    assert_eq!(closed(oldest).await, b"");
+    let series = "revouch_handshakes_total{outcome=\"refused\",reason=\"limit_handshakes\"}";
+    assert!((stage.metric(series).await - 1.0).abs() < 0.1, "the other had its place still");
+    let lines = [stage.line(0).await, stage.line(1).await];
+    assert!(lines.iter().any(|line| line.text("reason") == Some("limit_handshakes")), "{lines:?}");
+    drop(started);
+}
+
+#[tokio::test]
+async fn a_client_hello_has_a_deadline_of_its_own() {
+    let stage = Plan::new().limits("handshakeDeadline: 2m").start().await;
+    let silent = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    assert_eq!(closed(silent).await, b"");
+    let line = stage.line(0).await;
+    assert_eq!(line.text("detail"), Some("no ClientHello"));
+    counted(&stage, &line, Reason::HandshakeTimeout).await;
 }
 
 #[tokio::test]
