@@ -8,11 +8,17 @@ mod handshakes;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use revouch_validator::reason::Reason;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::handshakes::{HandshakePermit, Handshakes};
+
+/// How many refused connections may linger at a time; more are closed at once.
+const MAX_LINGERING: usize = 1024;
+/// How many of those from one source.
+const MAX_LINGERING_PER_SOURCE: usize = 16;
 
 /// A limit that leaves no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,22 @@ pub struct ConnectionLimit {
 
 /// One connection's place.
 pub struct ConnectionPermit(Arc<ConnectionLimit>);
+
+/// How many of something each source has.
+#[derive(Default)]
+pub struct Sources(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them.
+pub struct SourcePermit {
+    sources: Arc<Sources>,
+    source: IpAddr,
+}
+
+/// Places for refused connections that linger, of all listeners together.
+pub struct Lingering {
+    all: Semaphore,
+    sources: Arc<Sources>,
+}
 
 /// What is counted for each listener, by its name: over all of its sockets, and over reloads.
 #[derive(Default)]
@@ -90,6 +112,46 @@ impl ConnectionLimit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Sources {
+    /// Takes a place for `source`, which has `most` at most; `None` where it has them all.
+    #[must_use]
+    pub fn admit(self: &Arc<Self>, source: IpAddr, most: usize) -> Option<SourcePermit> {
+        let source = source_key(source);
+        let mut counts = self.counts();
+        let count = counts.get(&source).copied().unwrap_or(0);
+        if count >= most {
+            return None;
+        }
+        counts.insert(source, count + 1);
+        drop(counts);
+        Some(SourcePermit { sources: Arc::clone(self), source })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SourcePermit {
+    fn drop(&mut self) {
+        one_less(&mut self.sources.counts(), self.source);
+    }
+}
+
+impl Lingering {
+    /// Takes a place, if there is one for this source.
+    #[must_use]
+    pub fn admit(&self, source: IpAddr) -> Option<(SemaphorePermit<'_>, SourcePermit)> {
+        Some((self.all.try_acquire().ok()?, self.sources.admit(source, MAX_LINGERING_PER_SOURCE)?))
+    }
+}
+
+impl Default for Lingering {
+    fn default() -> Self {
+        Self { all: Semaphore::new(MAX_LINGERING), sources: Arc::default() }
     }
 }
 
@@ -154,6 +216,20 @@ mod tests {
         assert_eq!(limit.admit().err(), Some(Limit::Connections));
         drop(first);
         limit.admit().unwrap();
+    }
+
+    #[test]
+    fn lingering_is_bounded_by_source_and_in_all() {
+        let lingering = Lingering::default();
+        let held: Vec<_> = (0..=255)
+            .flat_map(|host| std::iter::repeat_n(IpAddr::from([192, 0, 2, host]), 20))
+            .filter_map(|source| lingering.admit(source))
+            .collect();
+        assert_eq!(held.len(), MAX_LINGERING);
+        assert_eq!(lingering.sources.counts().len(), MAX_LINGERING / MAX_LINGERING_PER_SOURCE);
+        drop(held);
+        assert!(lingering.sources.counts().is_empty());
+        assert!(lingering.admit([192, 0, 2, 1].into()).is_some());
     }
 
     #[test]

@@ -35,9 +35,14 @@ pub(crate) struct Arrival {
 pub(crate) struct Admitted {
     stream: TcpStream,
     listener: Arc<ListenerRuntime>,
+    places: Places,
+    report: Report,
+}
+
+/// What an admitted connection holds.
+struct Places {
     connection: ConnectionPermit,
     handshake: HandshakePermit,
-    report: Report,
 }
 
 /// Tells of the end when it is dropped.
@@ -62,13 +67,13 @@ pub(crate) fn admit(arrival: Arrival, shared: &Shared) -> Option<Admitted> {
     let Arrival { stream, source, listener } = arrival;
     shared.observer.opened(&listener.name);
     let mut report = report(&stream, source, &listener, shared);
-    let permits = shared.connections.admit().and_then(|connection| {
+    let places = shared.connections.admit().and_then(|connection| {
         let handshakes = shared.listeners.handshakes(&listener.name);
         let handshake = handshakes.admit(source.ip(), listener.limits)?;
-        Ok((connection, handshake))
+        Ok(Places { connection, handshake })
     });
-    match permits {
-        Ok((connection, handshake)) => Some(Admitted { stream, listener, connection, handshake, report }),
+    match places {
+        Ok(places) => Some(Admitted { stream, listener, places, report }),
         Err(limit) => {
             report.end.outcome = Outcome::Refused(limit.reason());
             report.end.detail = Some(limit.detail().to_owned());
@@ -79,8 +84,8 @@ pub(crate) fn admit(arrival: Arrival, shared: &Shared) -> Option<Admitted> {
 
 /// Serves an admitted connection to its end.
 pub(crate) async fn serve(admitted: Admitted, shared: Arc<Shared>) {
-    let Admitted { stream, listener, connection: _place, handshake, mut report } = admitted;
-    let served = Box::pin(authorize_and_relay(stream, handshake, &listener, &shared, &mut report));
+    let Admitted { stream, listener, places, mut report } = admitted;
+    let served = Box::pin(authorize_and_relay(stream, places, &listener, &shared, &mut report));
     let cut = shared.cut.run_until_cancelled(served).await.is_none();
     // Who was refused and only lingered is not cut.
     if cut && !matches!(report.end.outcome, Outcome::Refused(_)) {
@@ -123,15 +128,16 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
 /// TLS, then the relay.
 async fn authorize_and_relay(
     stream: TcpStream,
-    mut in_flight: HandshakePermit,
+    places: Places,
     listener: &ListenerRuntime,
     shared: &Shared,
     report: &mut Report,
 ) {
     tune(&stream);
-    let outcome = authorize(stream, &mut in_flight, listener, shared, report).await;
+    let Places { connection, mut handshake } = places;
+    let outcome = authorize(stream, &mut handshake, listener, shared, report).await;
     report.end.handshake = report.started.elapsed();
-    drop(in_flight);
+    drop(handshake);
     match outcome {
         Ok((authorized, audited, route)) => {
             report.end.outcome = audited.map_or(Outcome::Accepted, Outcome::Audited);
@@ -140,24 +146,28 @@ async fn authorize_and_relay(
                 relayed(authorized, &route, listener, shared, report).await;
             report.end.close = close;
             report.end.detail = detail.or_else(|| report.end.detail.take());
-            linger_on(linger, shared).await;
+            if let Some(stream) = linger {
+                linger_on(stream, shared).await;
+            }
         }
         Err(refused) => {
             report.end.outcome = Outcome::Refused(refused.reason);
             (report.end.alert, report.end.peer_alert) = (refused.alert, refused.peer_alert);
             report.end.detail = refused.detail;
-            linger_on(refused.stream, shared).await;
+            // Nobody whom the listener could serve has to wait for who only reads an alert.
+            drop(connection);
+            let place = shared.lingering.admit(report.end.source.ip());
+            if let (Some(stream), Some(_place)) = (refused.stream, place) {
+                linger_on(stream, shared).await;
+            }
         }
     }
 }
 
-/// Lingers, if there is a connection left and room for it.
-async fn linger_on(stream: Option<TcpStream>, shared: &Shared) {
-    if let (Some(stream), Ok(_place)) = (stream, shared.lingering.try_acquire()) {
-        shared.observer.lingering(true);
-        let _less = Less(&shared.observer);
-        linger(stream).await;
-    }
+async fn linger_on(stream: TcpStream, shared: &Shared) {
+    shared.observer.lingering(true);
+    let _less = Less(&shared.observer);
+    linger(stream).await;
 }
 
 /// One lingering connection less, whatever ends it.
@@ -185,9 +195,7 @@ async fn authorize(
         limit = in_flight.given_away() => return Err(gave_way(limit)),
         read = timeout_at(hello_deadline, read_hello(stream)) => match read {
             Err(_) => return Err(failed(Reason::HandshakeTimeout, Some("no ClientHello".to_owned()), None)),
-            Ok(Err((error, stream))) => {
-                return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), stream));
-            }
+            Ok(Err(error)) => return Err(failed(Reason::HandshakeFailed, Some(error.to_string()), None)),
             Ok(Ok(hello)) => hello,
         },
     };

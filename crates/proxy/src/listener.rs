@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{ConnectionLimit, Listeners};
+use crate::admission::{ConnectionLimit, Lingering, Listeners};
 use crate::events::Observer;
 use crate::inbound::{self, Arrival};
 use crate::runtime::ListenerRuntime;
@@ -23,8 +23,6 @@ use crate::tls::PathCache;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// How often such an error is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How many refused connections may linger at a time; more are closed at once.
-const MAX_LINGERING: usize = 1024;
 
 /// What all connections of a process share.
 pub struct Shared {
@@ -37,7 +35,7 @@ pub struct Shared {
     /// Path verdicts that were made before.
     pub paths: Arc<PathCache>,
     /// Places for refused connections that linger.
-    pub lingering: Arc<Semaphore>,
+    pub lingering: Lingering,
     /// The tasks of live connections.
     pub tracker: TaskTracker,
     /// Cancelled when live connections must end.
@@ -53,7 +51,7 @@ impl Shared {
             connections: Arc::new(ConnectionLimit::new(max_connections)),
             listeners: Listeners::default(),
             paths: Arc::new(PathCache::default()),
-            lingering: Arc::new(Semaphore::new(MAX_LINGERING)),
+            lingering: Lingering::default(),
             tracker: TaskTracker::new(),
             cut: CancellationToken::new(),
         }

@@ -27,16 +27,14 @@ impl<S> Hello<S> {
     }
 }
 
-/// Reads a ClientHello. If what comes is none, the alert has been sent when this returns.
-pub(crate) async fn read<S>(io: S) -> Result<Hello<S>, (io::Error, Option<S>)>
+/// Reads a ClientHello. If what comes is none, the alert has been sent and the stream is closed when this returns.
+pub(crate) async fn read<S>(io: S) -> io::Result<Hello<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Limited { io, left: MAX_HELLO });
-    match (&mut acceptor).await {
-        Ok(start) => Ok(Hello { accepted: start.accepted, io: start.io.io }),
-        Err(error) => Err((error, acceptor.take_io().map(|limited| limited.io))),
-    }
+    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), Limited { io, left: MAX_HELLO });
+    let start = acceptor.await?;
+    Ok(Hello { accepted: start.accepted, io: start.io.io })
 }
 
 /// A stream of which only so many octets can be read.

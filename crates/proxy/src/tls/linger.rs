@@ -1,7 +1,7 @@
 //! The lingering close: a refused peer gets its alert even if it has sent more than was read.
 //!
 //! Closing a socket with unread octets sends a reset, and the alert is lost on its way. So: FIN, then what still comes is read and thrown away,
-//! for a short time and up to a bound.
+//! for a short time and up to a bound. Who has not sent a whole ClientHello is not waited for.
 
 use std::time::Duration;
 

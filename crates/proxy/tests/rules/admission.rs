@@ -103,9 +103,43 @@ async fn garbage_is_no_handshake() {
         let number = stage.lines().len();
         let mut stream = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
         stream.write_all(garbage).await.unwrap();
-        closed(stream).await;
+        let answer = closed(stream).await;
+        assert!(answer.starts_with(&[21, 3]), "no alert: {answer:02x?}");
         counted(&stage, &stage.line(number).await, Reason::HandshakeFailed).await;
     }
+}
+
+/// A connection that was refused with an alert, and whose peer does not close it.
+async fn refused_and_held(stage: &Stage) -> TcpStream {
+    let mut stream = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    stream.write_all(&client_hello(&[&rustls::version::TLS13])).await.unwrap();
+    let mut alert = [0; 7];
+    stream.read_exact(&mut alert).await.unwrap();
+    assert_eq!(alert[..1], [21]);
+    stream
+}
+
+#[tokio::test]
+async fn who_was_refused_and_lingers_takes_no_place_of_others() {
+    let stage = Plan::new().no_policy().process(", maxConnections: 1").start().await;
+    let held = refused_and_held(&stage).await;
+    // It would find the one place taken, and no alert.
+    let next = refused_and_held(&stage).await;
+    drop((held, next));
+}
+
+#[tokio::test]
+async fn one_source_has_few_places_to_linger_in() {
+    let stage = Plan::new().no_policy().limits("handshakesPerSource: 100").start().await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(refused_and_held(&stage).await);
+    }
+    let mut most: f64 = 0.0;
+    while stage.lines().len() < 40 {
+        most = most.max(stage.metric("revouch_lingering_connections").await);
+    }
+    assert!(most < 16.5, "{most}");
 }
 
 #[tokio::test]
