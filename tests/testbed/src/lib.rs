@@ -1,9 +1,10 @@
 //! What the tests share: TLS peers, backends, child processes and a real validating resolver, all on loopback, all on
-//! free ports, all gone when they are dropped. Never shipped.
+//! free ports, all gone when they are dropped; and a DNS universe on real servers ([`bed`]). Never shipped.
 //!
 //! Names, zones and certificates come from [`revouch_lab`].
 
 pub mod backend;
+pub mod bed;
 pub mod peer;
 pub mod process;
 pub mod proxy_header;
