@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | test | demo | lint`.
+//! The project's own commands: `cargo xtask setup | test | demo | bench | lint`.
 //!
 //! Each command says what it is about to do, prints the commands it runs, and
 //! stops with a reason when it cannot go on. Everything is built from the
@@ -10,6 +10,7 @@
     reason = "PATH, CARGO and CARGO_TARGET_DIR are read as cargo gives them"
 )]
 
+mod bench;
 mod command;
 mod deny;
 mod lint;
@@ -49,6 +50,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure what the proxy costs, beside HAProxy and nginx; arguments go on to `revouch-bench`
+    Bench {
+        /// For example `handshakes relay --repetitions 3`, or `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Formatting, clippy, documentation and dependency rules, each with warnings denied
     Lint {
         /// Only these checks
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test { arguments } => suite::test(&arguments),
         Task::Demo { arguments } => suite::demo(&arguments),
+        Task::Bench { arguments } => bench::run_bench(&arguments),
         Task::Lint { checks } => lint::run(&checks),
     };
     match done {

@@ -11,17 +11,26 @@ use crate::command::{find_program, run as run_command, succeeds};
 
 /// Installs what is missing, or says what to install.
 pub(crate) fn run() -> Outcome {
-    for need in NEEDS {
+    provide(NEEDS)
+}
+
+/// As [`run`], for what only `cargo xtask bench` needs.
+pub(crate) fn run_for_bench() -> Outcome {
+    provide(BENCH_NEEDS)
+}
+
+fn provide(needs: &'static [Need]) -> Outcome {
+    for need in needs {
         println!("{} {} ({})", if need.is_met() { "have" } else { "want" }, need.what(), need.purpose);
     }
-    match plan(&missing(NEEDS, Need::is_met), find_program("apt-get").is_some(), is_root()) {
+    match plan(&missing(needs, Need::is_met), find_program("apt-get").is_some(), is_root()) {
         Plan::Nothing => {
             println!("nothing to install");
             Ok(())
         }
         Plan::Install(packages) => {
             install(&packages)?;
-            all_met(&missing(NEEDS, Need::is_met))
+            all_met(&missing(needs, Need::is_met))
         }
         Plan::Tell(sentence) => Err(sentence.into()),
     }
@@ -90,6 +99,17 @@ const NEEDS: &[Need] = &[
         package: "ca-certificates",
         purpose: "the system's own trust store",
     },
+];
+
+const BENCH_NEEDS: &[Need] = &[
+    Need { thing: Thing::Program("haproxy"), package: "haproxy", purpose: "a proxy to compare with" },
+    Need { thing: Thing::Program("nginx"), package: "nginx-light", purpose: "a proxy to compare with" },
+    Need {
+        thing: Thing::File("/usr/lib/nginx/modules/ngx_stream_module.so"),
+        package: "libnginx-mod-stream",
+        purpose: "lets nginx relay anything",
+    },
+    Need { thing: Thing::Program("taskset"), package: "util-linux", purpose: "gives each program its core" },
 ];
 
 impl Need {
@@ -176,11 +196,13 @@ fn apt_get() -> Command {
 }
 
 /// Services that come with the packages. The tests start the programs themselves.
-const SERVICES: [(&str, &[&str]); 4] = [
+const SERVICES: [(&str, &[&str]); 6] = [
     ("unbound", &["unbound.service", "unbound-resolvconf.service"]),
     ("bind9", &["named.service", "named-resolvconf.service"]),
     ("knot", &["knot.service"]),
     ("nsd", &["nsd.service"]),
+    ("haproxy", &["haproxy.service"]),
+    ("nginx-light", &["nginx.service"]),
 ];
 
 /// A package may start its server at once, and make it the machine's own resolver: the services are masked before they exist.
