@@ -102,8 +102,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
     let stage = Arc::new(Stage::set(sizes).await?);
     let (repetitions, smoke) = (usize::from(arguments.repetitions), arguments.smoke);
     let mut bench = Bench { stage, binaries, repetitions, smoke, table: Table::default() };
-    let names =
-        if arguments.names.is_empty() { Figure::value_variants().to_vec() } else { arguments.names };
+    let names = if arguments.names.is_empty() { Figure::value_variants().to_vec() } else { arguments.names };
     for name in names {
         match name {
             Figure::Handshakes => Box::pin(figures::handshakes::measure(&mut bench)).await?,

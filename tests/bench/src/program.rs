@@ -165,12 +165,12 @@ fn haproxy(stage: &Stage, address: SocketAddr, upstream: SocketAddr) -> String {
         "\
 global
     nbthread 1
-    maxconn 20000
+    maxconn 9500
     tune.ssl.cachesize 0
     ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
 defaults
     mode tcp
-    maxconn 20000
+    maxconn 9500
     timeout connect 5s
     timeout client 1h
     timeout server 1h
@@ -191,8 +191,8 @@ daemon off;
 master_process off;
 pid nginx-{port}.pid;
 error_log stderr warn;
-worker_rlimit_nofile 50000;
-events {{ worker_connections 20000; }}
+
+events {{ worker_connections 19000; }}
 stream {{
     server {{
         listen {address} ssl backlog=4096;

@@ -55,7 +55,13 @@ impl Table {
 
     /// Adds the ratio of two series, sample by sample: the two of a pair were taken one after the other, so that what else the machine did
     /// meanwhile weighs on both.
-    pub(crate) fn ratio(&mut self, figure: &str, subject: &str, pair: (&[f64], &[f64]), target: Option<&str>) {
+    pub(crate) fn ratio(
+        &mut self,
+        figure: &str,
+        subject: &str,
+        pair: (&[f64], &[f64]),
+        target: Option<&str>,
+    ) {
         let ratios: Vec<f64> = pair.0.iter().zip(pair.1).map(|(one, other)| one / other).collect();
         self.add_with_target(figure, subject, "×", &ratios, target);
     }

@@ -34,7 +34,8 @@ pub(crate) async fn measure(bench: &mut Bench) -> Outcome<()> {
     let [mut one, mut provider, mut nameless] = [(); 3].map(|()| Series::default());
     for repetition in 0..bench.repetitions {
         let program =
-            Program::start(Kind::Revouch, &bench.stage, upstream.address, &bench.binaries, Cores::One).await?;
+            Program::start(Kind::Revouch, &bench.stage, upstream.address, &bench.binaries, Cores::One)
+                .await?;
         let of = |network| move |number| address(network, number);
         sample(bench, &program, &peer, &mut one, (0..1).map(of(PROVIDER_NETWORK))).await?;
         let others = (1..=many).map(of(PROVIDER_NETWORK));
@@ -70,8 +71,8 @@ async fn sample(
 ) -> Outcome<()> {
     let queries = bench.stage.dns.queries();
     let (before, started) = (queries.total(), Instant::now());
-    let mut coming = stream::iter(sources.map(|source| Box::pin(come(peer, source, program))))
-        .buffer_unordered(AT_ONCE);
+    let mut coming =
+        stream::iter(sources.map(|source| Box::pin(come(peer, source, program)))).buffer_unordered(AT_ONCE);
     while let Some(come) = coming.next().await {
         come?;
     }

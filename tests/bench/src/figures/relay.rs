@@ -20,16 +20,12 @@ pub(crate) async fn measure(bench: &mut Bench) -> Outcome<()> {
     let octets = bench.stage.sizes.octets;
     let (sink, source) = (Upstream::start(Part::Drain).await?, Upstream::start(Part::Fill(octets)).await?);
     let peer = Peers::new(&bench.stage, Group::X25519)?.peer(&bench.stage.identity(&name("gw"))?)?;
-    let kinds: &[Kind] = if bench.smoke {
-        &[Kind::Revouch]
-    } else {
-        &[Kind::Revouch, Kind::HaProxy, Kind::Bare, Kind::Nginx]
-    };
+    let kinds: &[Kind] =
+        if bench.smoke { &[Kind::Revouch] } else { &[Kind::Revouch, Kind::HaProxy, Kind::Bare, Kind::Nginx] };
     let mut up: Vec<(Kind, Program, Vec<f64>)> = Vec::new();
     let mut down = Vec::new();
     for kind in kinds {
-        let start =
-            async |to| Program::start(*kind, &bench.stage, to, &bench.binaries, Cores::One).await;
+        let start = async |to| Program::start(*kind, &bench.stage, to, &bench.binaries, Cores::One).await;
         // nginx ends the upstream's direction with the peer's, so that the end of `up` cannot be seen.
         if *kind != Kind::Nginx {
             up.push((*kind, start(sink.address).await?, Vec::new()));
