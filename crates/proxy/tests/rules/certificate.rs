@@ -82,6 +82,13 @@ async fn r5_both_ekus_are_refused_or_taken_as_the_class_that_policy_says() {
     stage.refuses(&both(&stage), Reason::EkuBoth).await;
     let stage = Stage::with_policy("eku: {both: AsServerAuth}").await;
     stage.accepts(&both(&stage), NAME).await;
+    // One class, with its own anchors: a public CA's certificate is no better for the other EKU.
+    let as_client = clients("Device").replace("clientAuth: Accept", "clientAuth: Accept, both: AsClientAuth");
+    let stage = Stage::with_policy(&as_client).await;
+    stage.refuses(&both(&stage), Reason::PathEku).await;
+    let purposes = [Purpose::ServerAuth, Purpose::ClientAuth];
+    let line = stage.accepts(&stage.people.leaf().dns(NAME).purposes(&purposes).issue().unwrap(), NAME).await;
+    assert_eq!(line.text("class"), Some("device"));
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ mod stage;
 
 use revouch_validator::reason::Reason;
 
+/// Reasons that no peer is known to reach through the gate; they are tested in the decision (`docs/known-gaps.md`).
+const ONLY_IN_THE_DECISION: [Reason; 1] = [Reason::EvidenceMissing];
+
 #[test]
 fn every_reason_is_produced_here() {
     let sources = [
@@ -36,7 +39,10 @@ fn every_reason_is_produced_here() {
         include_str!("ports.rs"),
     ]
     .concat();
-    let missing: Vec<_> =
-        Reason::ALL.iter().filter(|reason| !sources.contains(&format!("Reason::{reason:?}"))).collect();
+    let missing: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| !ONLY_IN_THE_DECISION.contains(reason))
+        .filter(|reason| !sources.contains(&format!("Reason::{reason:?}")))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

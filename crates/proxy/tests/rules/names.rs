@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use revouch_lab::{Fault, Scope};
 use revouch_testbed::Peer;
 use revouch_validator::reason::Reason;
 
@@ -56,6 +57,53 @@ async fn r3_the_source_address_is_the_identity_of_an_address_certificate() {
     stage.accepts_peer(&bare, "127.1.0.3").await;
     let other = Peer::from(ip("127.1.0.3")).identity(&of("127.1.0.4"));
     stage.refuses_peer(&other, Reason::AddressMismatch).await;
+}
+
+#[tokio::test]
+async fn r3_a_listener_for_both_families_takes_mapped_sources_for_ipv4_and_knows_ipv6() {
+    let mut stage = Plan::new().any_address().dns(|u| u.host("gw6.example.test", ip("::1"))).start().await;
+    let line = stage.accepts(&stage.leaf(), NAME).await;
+    assert_eq!(line.text("source"), Some("127.1.0.1"));
+    let by_address = stage.ca.leaf().ip(ip("127.1.0.3")).issue().unwrap();
+    stage.accepts_peer(&Peer::from(ip("127.1.0.3")).identity(&by_address), "127.1.0.3").await;
+    stage.listener.set_ip(ip("::1"));
+    for (identity, expected) in [
+        (stage.ca.leaf().dns("gw6.example.test").issue().unwrap(), "gw6.example.test"),
+        (stage.ca.leaf().dns("*.example.test").ip(ip("::1")).issue().unwrap(), "gw6.example.test"),
+        (stage.ca.leaf().ip(ip("::1")).issue().unwrap(), "::1"),
+    ] {
+        let line = stage.accepts_peer(&Peer::from(ip("::1")).identity(&identity), expected).await;
+        assert_eq!(line.text("source"), Some("::1"));
+    }
+    let wrong = stage.ca.leaf().dns(NAME).issue().unwrap();
+    stage.refuses_peer(&Peer::from(ip("::1")).identity(&wrong), Reason::NameMismatch).await;
+}
+
+#[tokio::test]
+async fn r8_failures_in_the_reverse_zone_refuse_an_address() {
+    const TLSA: &str = "_5269._tcp.3.0.1.127.in-addr.arpa";
+    const SRV: &str = "_xmpps-server._tcp.3.0.1.127.in-addr.arpa";
+    let tlsa = format!("TLSA 1 1 1 {}", "00".repeat(32));
+    for (owner, rr_type, record) in
+        [(TLSA, "TLSA", tlsa.as_str()), (SRV, "SRV", "SRV 0 0 5270 x.example.test")]
+    {
+        let policy = "dns: {ports: [5269], services: [_xmpps-server._tcp], deadline: 2s}";
+        let stage = Plan::new()
+            .policy(policy)
+            .dns(|u| u.record(owner, record).sabotage(owner, rr_type, revouch_lab::Sabotage::WrongRdata))
+            .start()
+            .await;
+        let identity = stage.ca.leaf().ip(ip("127.1.0.3")).issue().unwrap();
+        let peer = Peer::from(ip("127.1.0.3")).identity(&identity);
+        stage.refuses_peer(&peer, Reason::DnsBogus).await;
+        // Nor is a server that fails taken for one that has nothing.
+        let stage = Stage::with_policy(policy).await;
+        let scope = Scope::name(owner).unwrap().of_type(rr_type).unwrap();
+        stage.dns.faults().set(scope, Fault::ServFail);
+        let identity = stage.ca.leaf().ip(ip("127.1.0.3")).issue().unwrap();
+        let peer = Peer::from(ip("127.1.0.3")).identity(&identity);
+        stage.refuses_peer(&peer, Reason::DnsServfail).await;
+    }
 }
 
 #[tokio::test]

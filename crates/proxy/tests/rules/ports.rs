@@ -31,6 +31,29 @@ async fn r15_a_service_leads_to_the_tlsa_record_of_its_port() {
 }
 
 #[tokio::test]
+async fn r15_the_lowest_priority_counts_and_records_of_other_targets_do_not() {
+    let identity = LeafBuilder::self_signed().dns(NAME).issue().unwrap();
+    let record = identity.tlsa(3, 1, 1).unwrap();
+    let other = format!("1 1 1 {}", "5a".repeat(32));
+    const SERVICE: &str = "_xmpps-server._tcp.gw1.example.test";
+    let stage = Plan::new()
+        .policy("dns: {services: [_xmpps-server._tcp]}")
+        .dns(|u| {
+            u.record(SERVICE, "SRV 0 0 5268 elsewhere.example.test")
+                .record(SERVICE, "SRV 20 0 5269 gw1.example.test")
+                .record(SERVICE, "SVCB 10 . port=5270")
+                .record(SERVICE, "SVCB 0 elsewhere.example.test")
+                .tlsa(NAME, 5268, &other)
+                .tlsa(NAME, 5269, &other)
+                .tlsa(NAME, 5270, &record)
+        })
+        .start()
+        .await;
+    stage.accepts(&identity, NAME).await;
+    stage.refuses(&stage.leaf(), Reason::TlsaMismatch).await;
+}
+
+#[tokio::test]
 async fn r15_absent_port_records_are_no_error_under_prefer() {
     let stage = Plan::new().policy("dns: {sourcePort: Prefer}").start().await;
     stage.accepts(&stage.leaf(), NAME).await;

@@ -43,6 +43,7 @@ pub struct Plan {
     upstream_address: Option<String>,
     example: Option<String>,
     unix: bool,
+    any_address: bool,
     route: String,
     process: String,
     documents: String,
@@ -85,6 +86,7 @@ impl Plan {
             upstream_address: None,
             example: None,
             unix: false,
+            any_address: false,
             route: String::new(),
             process: String::new(),
             documents: String::new(),
@@ -145,6 +147,12 @@ impl Plan {
     /// The example's Unix socket is one, with the backend behind it; otherwise it is replaced by the backend's address.
     pub fn unix_upstream(mut self) -> Self {
         self.unix = true;
+        self
+    }
+
+    /// The listener takes both families, on `[::]`. Its address is then one of IPv4 loopback, and ::1 with the same port leads there too.
+    pub fn any_address(mut self) -> Self {
+        self.any_address = true;
         self
     }
 
@@ -212,12 +220,18 @@ impl Plan {
         std::fs::write(dir.path().join("people.pem"), self.people.root_pem()).unwrap();
         universe.write_trust_anchor(&dir.path().join("root.key")).unwrap();
         let own_address = own_address();
-        let [listener, metrics] = free_ports(own_address).unwrap();
+        let [mut listener, metrics] = free_ports(own_address).unwrap();
+        if self.any_address {
+            listener = free_ports::<1>(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)).unwrap()[0];
+        }
         let config = self.config(dir.path(), listener, metrics, dns.address(), backend.address());
         std::fs::write(dir.path().join("revouch.yaml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_revouch-proxy"));
         command.arg("--config").arg(dir.path().join("revouch.yaml"));
         let proxy = Process::spawn(&mut command).unwrap();
+        if self.any_address {
+            listener.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
         let stage = Stage { dir, dns, ca: self.ca, people: self.people, backend, proxy, listener, metrics };
         stage.wait_until_ready().await;
         stage
@@ -254,7 +268,7 @@ spec:
                 let (example, defaults) = without_defaults(example);
                 (here(&example, listener, upstream.as_deref(), dns), format!("{TRUST_HERE}{defaults}}}, "))
             }
-            None => (self.listener(listener, &upstream.unwrap()), String::new()),
+            None => (self.listener(listener, &upstream.unwrap()), PATIENT.to_owned()),
         };
         write!(
             text,
@@ -263,7 +277,7 @@ spec:
 apiVersion: revouch.dev/v1alpha1
 kind: ResolverOverride
 metadata: {{name: universe}}
-spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 1s}}
+spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 5s}}
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: MeshConfig
@@ -306,6 +320,9 @@ spec: {{metrics: {{bind: \"{metrics}\"}}, log: {{format: Json, file: access.log}
         text
     }
 }
+
+/// For policies that say nothing of deadlines: the DNS runs on the thread of a test, on a machine that may be busy.
+const PATIENT: &str = "defaults: {dns: {deadline: 8s}}, ";
 
 /// For policies that say nothing of trust: the stage's CA instead of the public ones. More defaults may follow.
 const TRUST_HERE: &str = "defaults: {trust: {public: None, caFiles: [servers.pem]}";

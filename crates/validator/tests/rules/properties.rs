@@ -150,6 +150,14 @@ fn stage(check: &Check) -> usize {
 }
 
 /// One step stricter, in the fields where strictness has an order (see docs/verdict.md).
+/// Whether a policy is still one if it declines serverAuth: it accepts clientAuth, and takes nothing else for a server.
+fn may_do_without_servers(draft: &PolicyDraft) -> bool {
+    draft.client_auth == ClassChoice::Accept
+        && draft.both != BothEku::AsServerAuth
+        && draft.absent == UnmarkedEku::Reject
+        && draft.any == UnmarkedEku::Reject
+}
+
 fn stricter(draft: &PolicyDraft, field: usize) -> PolicyDraft {
     let mut strict = draft.clone();
     match field {
@@ -165,6 +173,7 @@ fn stricter(draft: &PolicyDraft, field: usize) -> PolicyDraft {
         9 => strict.names = Some(vec!["gw1.example.test".parse().unwrap()]),
         10 if strict.subjects == Subjects::Any => strict.subjects = Subjects::Person,
         11 if strict.subjects == Subjects::Any => strict.subjects = Subjects::Device,
+        12 if may_do_without_servers(&strict) => strict.server_auth = ClassChoice::Reject,
         _ => {}
     }
     strict
@@ -226,7 +235,7 @@ proptest! {
 
     #[test]
     fn no_stricter_policy_accepts_what_a_laxer_one_refuses(
-        dns in dns(), draft in draft(), field in 0..12_usize, chain in 0..CHAINS.len(),
+        dns in dns(), draft in draft(), field in 0..13_usize, chain in 0..CHAINS.len(),
     ) {
         let (connection, trust) = (connection(), trust());
         let strict = stricter(&draft, field).build().unwrap();

@@ -94,14 +94,8 @@ impl Bed {
         let address_of = |authority: Authority| address(&place, authority).ip().to_string();
         let made = sign::make(directory.path(), &zones, &knot_config, &address_of)?;
         let authorities = start_authorities(&place, directory.path(), &zones, &made.files)?;
-        let mut bed = Self {
-            place,
-            zones,
-            anchor: made.anchor,
-            recursives: BTreeMap::new(),
-            authorities,
-            directory,
-        };
+        let mut bed =
+            Self { place, zones, anchor: made.anchor, recursives: BTreeMap::new(), authorities, directory };
         for zone in &bed.zones {
             let server = address(&bed.place, zone.authority);
             let process = bed.authorities.get(&zone.authority);

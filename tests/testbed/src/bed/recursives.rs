@@ -109,7 +109,13 @@ fn unbound(recursive: Recursive, plan: &Plan<'_>) -> Result<Process, BedError> {
     text += "remote-control:\n  control-enable: no\n";
     if !plan.by_delegations {
         for (zone, server) in plan.zones.iter().zip(plan.servers) {
-            let _ = writeln!(text, "stub-zone:\n  name: \"{}\"\n  stub-addr: {}@{}", zone.name, server.ip(), server.port());
+            let _ = writeln!(
+                text,
+                "stub-zone:\n  name: \"{}\"\n  stub-addr: {}@{}",
+                zone.name,
+                server.ip(),
+                server.port()
+            );
         }
     }
     let config = plan.directory.join(format!("{name}.conf"));
@@ -150,7 +156,8 @@ fn bind(recursive: Recursive, plan: &Plan<'_>) -> Result<Process, BedError> {
 
 /// The root's key as BIND's programs want it.
 pub(super) fn anchors_clause(anchor: &str) -> Result<String, BedError> {
-    let (_, data) = anchor.split_once(" DNSKEY ").ok_or_else(|| BedError::new("the anchor is no DNSKEY record"))?;
+    let (_, data) =
+        anchor.split_once(" DNSKEY ").ok_or_else(|| BedError::new("the anchor is no DNSKEY record"))?;
     let mut words = data.split_whitespace();
     let [Some(flags), Some(protocol), Some(algorithm)] = [words.next(), words.next(), words.next()] else {
         return Err(BedError::new("the anchor is cut short"));

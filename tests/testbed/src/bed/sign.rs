@@ -103,7 +103,11 @@ fn keys_of(directory: &Path, zone: &Zone, knot_config: &Path) -> Result<Keys, Be
     if zone.by_knot {
         let config = knot_config.display().to_string();
         let of_zone = ["-c", &config, &zone.name];
-        tool("keymgr", directory, &[&of_zone[..], &["generate", "algorithm=13", "ksk=yes", "zsk=yes"]].concat())?;
+        tool(
+            "keymgr",
+            directory,
+            &[&of_zone[..], &["generate", "algorithm=13", "ksk=yes", "zsk=yes"]].concat(),
+        )?;
         let said = tool("keymgr", directory, &[&of_zone[..], &["ds"]].concat())?;
         let ds = said.lines().filter_map(|line| line.split_once(" DS ")).map(|(_, data)| data.to_owned());
         return Ok(Keys { ds: ds.filter(|data| data.contains(" 13 2 ")).collect(), ..Keys::default() });
@@ -176,7 +180,8 @@ fn ds_of_revoked(file: &str) -> Result<String, BedError> {
     let Some(Entry::DNSKEY(record)) = entries.first() else { return Err(unreadable("none".into())) };
     let key = record.data();
     let tag = key.calculate_key_tag().map_err(|error| unreadable(error.to_string()))?;
-    let digest = key.to_digest(record.name(), DigestType::SHA256).map_err(|error| unreadable(error.to_string()))?;
+    let digest =
+        key.to_digest(record.name(), DigestType::SHA256).map_err(|error| unreadable(error.to_string()))?;
     let digest: String = digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
     Ok(format!("{tag} {} 2 {digest}", u8::from(key.algorithm())))
 }
@@ -190,7 +195,13 @@ impl Workshop<'_> {
         if !zone.is_signed() || zone.by_knot {
             return Ok(plain);
         }
-        let own: Vec<&str> = self.keys.get(zone.name.as_str()).into_iter().flat_map(|keys| &keys.own).map(String::as_str).collect();
+        let own: Vec<&str> = self
+            .keys
+            .get(zone.name.as_str())
+            .into_iter()
+            .flat_map(|keys| &keys.own)
+            .map(String::as_str)
+            .collect();
         let mut lines = self.sign(zone, &stem, &own, ["now-3600", "now+604800"])?;
         for fault in &zone.faults {
             match fault {
@@ -229,7 +240,9 @@ impl Workshop<'_> {
         if !moved {
             text += &format!("{server} A {}\n", (self.address_of)(zone.authority));
         }
-        for child in self.zones.iter().filter(|child| parent(child, self.zones).is_some_and(|p| p.name == zone.name)) {
+        for child in
+            self.zones.iter().filter(|child| parent(child, self.zones).is_some_and(|p| p.name == zone.name))
+        {
             text += &format!("{0} NS ns.{0}\nns.{0} A {1}\n", child.name, (self.address_of)(child.authority));
             let ds = self.keys.get(child.name.as_str()).map(|keys| keys.ds.as_slice()).unwrap_or_default();
             for data in ds.iter().filter(|_| zone.is_signed()) {
@@ -253,7 +266,13 @@ impl Workshop<'_> {
     }
 
     /// Signs the zone with these keys for this time.
-    fn sign(&self, zone: &Zone, stem: &str, keys: &[&str], [from, until]: [&str; 2]) -> Result<Vec<Line>, BedError> {
+    fn sign(
+        &self,
+        zone: &Zone,
+        stem: &str,
+        keys: &[&str],
+        [from, until]: [&str; 2],
+    ) -> Result<Vec<Line>, BedError> {
         let output = format!("{stem}.made");
         let (iterations, salt, opt_out) = match &zone.denial {
             Denial::Nsec => (String::new(), "", false),
@@ -290,7 +309,13 @@ impl Workshop<'_> {
     }
 
     /// Takes the keys, and the signature over them, from the same zone with another zone-signing key.
-    fn swap_zone_key(&self, zone: &Zone, stem: &str, own: &[&str], lines: &mut Vec<Line>) -> Result<(), BedError> {
+    fn swap_zone_key(
+        &self,
+        zone: &Zone,
+        stem: &str,
+        own: &[&str],
+        lines: &mut Vec<Line>,
+    ) -> Result<(), BedError> {
         let swapped = self.keys.get(zone.name.as_str()).and_then(|keys| keys.swapped.as_deref());
         let ([ksk, zsk], Some(swapped)) = (own, swapped) else {
             return Err(BedError::new(format!("{} has no zone key to swap", zone.name)));
