@@ -28,6 +28,8 @@ const SMALLEST: usize = 4 * 1024;
 const LARGEST: usize = 256 * 1024;
 /// After this time without an octet a large buffer is given back.
 const REST: Duration = Duration::from_secs(1);
+/// How long, without an octet, the last words of a peer that is gone may wait for an upstream that takes none.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What has been moved so far; can be read while the relay runs.
 #[derive(Debug, Default)]
@@ -58,7 +60,8 @@ pub(crate) struct Relayed {
     pub(crate) linger: Option<TcpStream>,
 }
 
-/// Relays until both directions have ended, a side has broken off, or nothing was moved for `idle`.
+/// Relays until both directions have ended, a side has broken off, or nothing was moved for `idle`; for [`LAST_WORDS`] where the peer
+/// is gone.
 pub(crate) async fn relay(
     peer: Authorized,
     mut upstream: Untold,
@@ -113,6 +116,8 @@ impl Ends {
             (Some(End::Reading(error)), _) => peer_failure(error),
             (_, Some(End::Reading(_))) | (Some(End::Writing), Some(End::Writing)) => Close::UpstreamAborted,
             (Some(_), Some(_)) => Close::Finished,
+            // The upstream did not take what the peer had said before it went.
+            (None, Some(End::Writing)) => Close::PeerAborted,
             (None, _) | (_, None) => Close::Idle,
         }
     }
@@ -155,13 +160,20 @@ impl Relay<'_> {
     ) -> Ends {
         let mut inbound = pin!(self.copy(Direction::In, from_peer, to_upstream));
         let mut outbound = pin!(self.copy(Direction::Out, from_upstream, to_peer));
-        let mut idle = pin!(self.idle());
+        let mut idle = pin!(self.idle(self.idle));
         let mut ends = Ends { inbound: None, outbound: None };
         while !ends.are_over() {
             tokio::select! {
                 end = &mut inbound, if ends.inbound.is_none() => ends.inbound = Some(end),
-                end = &mut outbound, if ends.outbound.is_none() => ends.outbound = Some(end),
-                () = &mut idle => return Ends { inbound: None, outbound: None },
+                end = &mut outbound, if ends.outbound.is_none() => {
+                    if matches!(end, End::Writing) {
+                        // Nobody takes the upstream's octets any more. If it waits for that, and we for it to take the peer's, that is no
+                        // reason to stay.
+                        idle.set(self.idle(LAST_WORDS.min(self.idle)));
+                    }
+                    ends.outbound = Some(end);
+                }
+                () = &mut idle => return ends,
             }
         }
         ends
@@ -220,10 +232,10 @@ impl Relay<'_> {
         self.observer.bytes(direction, octets);
     }
 
-    /// Returns once nothing was moved for `idle`.
-    async fn idle(&self) {
+    /// Returns once nothing was moved for `limit`.
+    async fn idle(&self, limit: Duration) {
         loop {
-            let until = self.started + Duration::from_millis(self.last.load(Ordering::Relaxed)) + self.idle;
+            let until = self.started + Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
             if until <= Instant::now() {
                 return;
             }

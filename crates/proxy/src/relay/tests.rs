@@ -177,6 +177,42 @@ async fn an_answer_that_comes_before_the_upstream_stops_listening_reaches_the_pe
     assert_eq!(got, b"too long");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_gone_does_not_hold_an_upstream_that_waits_for_it_to_listen() {
+    // An echo that takes nothing before what it says is taken.
+    let (stuck, _upstream) = duplex(1);
+    let (gone, closed) = duplex(1);
+    drop(gone);
+    let started = Instant::now();
+    let ends = ends((&b"what it said before it went"[..], closed), (&b"an answer"[..], stuck)).await;
+    assert!(matches!(ends, Ends { inbound: None, outbound: Some(End::Writing) }), "{ends:?}");
+    assert_eq!(ends.close(), Close::PeerAborted);
+    assert_eq!(started.elapsed(), LAST_WORDS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_said_before_it_went_reaches_an_upstream_that_takes_it_slowly() {
+    let (near, mut upstream) = duplex(1);
+    let (gone, closed) = duplex(1);
+    drop(gone);
+    let taking = tokio::spawn(async move {
+        let mut got = Vec::new();
+        while got.len() < 6 * SMALLEST {
+            // Each time it takes what was read at once.
+            tokio::time::sleep(LAST_WORDS - Duration::from_secs(1)).await;
+            let mut some = vec![0; SMALLEST];
+            upstream.read_exact(&mut some).await.unwrap();
+            got.extend(some);
+        }
+        upstream.shutdown().await.unwrap();
+        got
+    });
+    let said = [7; 6 * SMALLEST];
+    let ends = ends((&said[..], closed), (&b"an answer"[..], near)).await;
+    assert_eq!(ends.close(), Close::Finished, "{ends:?}");
+    assert_eq!(taking.await.unwrap(), said);
+}
+
 #[tokio::test]
 async fn a_rule_of_tls_that_is_broken_is_told_apart_from_a_peer_that_is_gone() {
     let error = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);

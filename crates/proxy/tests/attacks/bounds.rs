@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::all_lines;
 use crate::craft::{Crafted, Version, config};
-use crate::seal::{HANDSHAKE, message, record};
-use crate::stage::{HELLO, Stage};
+use crate::seal::{DATA, HANDSHAKE, message, record};
+use crate::stage::{HELLO, PATIENCE, Stage};
 use crate::usage::resident;
+use crate::{all_lines, open_stage};
+use revouch_testbed::eventually;
 
 const PEERS: usize = 300;
 /// What one peer may hold while its handshake is under way. The TLS library keeps up to 64 KiB of a message that is not whole yet; the rest is the
 /// connection, its evidence and its buffers.
 const HANDSHAKING: u64 = 128 * 1024;
+/// What one peer may hold that was let in, has moved much and now takes nothing: the relay's buffers both ways, and what the TLS library keeps
+/// for it, 256 KiB each.
+const LET_IN: u64 = 1024 * 1024;
+
 /// Lets that many peers do something, and holds them all.
 async fn hold<F: Future<Output = Crafted> + Send + 'static>(
     count: usize,
@@ -80,6 +87,40 @@ async fn peers_that_stop_within_the_largest_message_hold_little() {
     let lines = all_lines(&stage, 2 + 2 * PEERS).await;
     assert!(lines[2..].iter().all(|line| line.text("reason") == Some("handshake_failed")));
     assert_eq!(stage.backend.octets(), 2 * HELLO.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_are_let_in_and_take_nothing_hold_a_bounded_amount() {
+    const BUSY: usize = 10;
+    let stage = open_stage().await;
+    stage.accepts(&stage.leaf(), crate::stage::NAME).await;
+    let before = resident(&stage);
+    let (listener, leaf) = (stage.listener, stage.leaf());
+    let greedy = hold(BUSY, || {
+        let config = config(Some(&leaf), Version::Tls13);
+        async move {
+            let mut peer = Crafted::with(listener, config).await;
+            peer.handshake().await;
+            let mut keys = peer.traffic();
+            let some = [7; 16 * 1024];
+            let mut more = || (0..16).map(|_| keys.seal(DATA, &some)).collect::<Vec<_>>().concat();
+            // So much that the relay takes its largest buffers.
+            for _ in 0..44 {
+                peer.send(&more()).await;
+                peer.hear(256 * 1024).await;
+            }
+            // Then as much as goes: the echo is not taken, so that at some time nothing more is.
+            let patience = Duration::from_millis(500);
+            while timeout(patience, peer.stream.write_all(&more())).await.is_ok() {}
+            peer
+        }
+    });
+    let peers = greedy.await;
+    settled(&stage).await;
+    let each = grown(&stage, before, BUSY);
+    assert!(each < LET_IN, "{each} octets for each peer");
+    drop(peers);
+    assert!(eventually(PATIENCE, || stage.backend.live() == 0).await);
 }
 
 /// Waits until the memory has stopped to grow.
