@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::seal::{Epoch, HANDSHAKE, messages, record, records};
+use crate::seal::{Epoch, HANDSHAKE, Tls12Keys, messages, record, records};
 use crate::stage::{PATIENCE, SOURCE, Stage};
 
 /// The two versions.
@@ -49,6 +49,8 @@ pub struct End {
     pub data: Vec<u8>,
     /// The acceptor said that it had said all.
     pub properly: bool,
+    /// The connection was reset, not closed.
+    pub reset: bool,
 }
 
 /// The one suite that the tests can protect records for, in TLS 1.2 its like; and one group, for short messages.
@@ -138,6 +140,13 @@ impl Crafted {
         Epoch::new(&self.secrets.get("CLIENT_TRAFFIC_SECRET_0"))
     }
 
+    /// The same in TLS 1.2, for what comes behind Finished.
+    pub fn tls12_traffic(&self) -> Tls12Keys {
+        // Record and message headers and the version stand before the random, in either's first message.
+        let random = |octets: &[u8]| octets[11..43].to_vec();
+        Tls12Keys::new(&self.secrets.get("CLIENT_RANDOM"), &random(&self.hello), &random(&self.received))
+    }
+
     /// Sends by the library.
     pub async fn say(&mut self, data: &[u8]) {
         use std::io::Write as _;
@@ -164,14 +173,18 @@ impl Crafted {
 
     /// Reads until the acceptor has closed the connection, and closes it too: the acceptor waits for that, for a moment.
     pub async fn end(mut self) -> End {
-        let mut end = End { alert: None, data: Vec::new(), properly: false };
+        let mut end = End { alert: None, data: Vec::new(), properly: false, reset: false };
         loop {
             match self.read().await {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(Some(Error::AlertReceived(alert))) => end.alert = Some(u8::from(alert)),
-                // What comes behind the alert, or a reset.
-                Err(_) => break,
+                // What cannot be read any more.
+                Err(Some(_)) => {}
+                Err(None) => {
+                    end.reset = true;
+                    break;
+                }
             }
         }
         end.data = self.heard;
@@ -207,7 +220,10 @@ impl Crafted {
             self.received.extend(rest);
         }
         while !rest.is_empty() {
-            self.tls.read_tls(&mut rest).map_err(|_| None)?;
+            // Behind an error it takes nothing more, and gives the same error again.
+            if self.tls.read_tls(&mut rest).is_err() {
+                break;
+            }
             let processed = self.tls.process_new_packets();
             // Until there is nothing more for now, or at all.
             let _ = self.tls.reader().read_to_end(&mut self.heard);

@@ -140,6 +140,25 @@ async fn warnings_end_at_the_bound() {
 }
 
 #[tokio::test]
+async fn tls12_renegotiation_is_declined_once_and_ends_the_connection_the_second_time() {
+    let stage = open_stage().await;
+    let mut peer = Crafted::connect(&stage, Some(&stage.leaf()), Version::Tls12).await;
+    peer.handshake().await;
+    let mut keys = peer.tls12_traffic();
+    // The ClientHello of a new handshake, without its record's header.
+    let again = peer.hello()[5..].to_vec();
+    let octets = [keys.seal(HANDSHAKE, &again), keys.seal(DATA, HELLO)].concat();
+    peer.send(&octets).await;
+    assert_eq!(peer.hear(HELLO.len()).await, HELLO);
+    let octets = [keys.seal(HANDSHAKE, &again), keys.seal(DATA, b"more")].concat();
+    peer.send(&octets).await;
+    assert!(peer.end().await.data.is_empty());
+    let line = broken_off(&stage, 0).await;
+    assert_eq!(line.text("detail"), Some("peer misbehaved: TooManyRenegotiationRequests"), "{line:?}");
+    assert_eq!((stage.backend.connections(), stage.backend.octets()), (1, HELLO.len() as u64));
+}
+
+#[tokio::test]
 async fn nothing_behind_close_notify_is_relayed() {
     let stage = open_stage().await;
     let (mut peer, mut keys) = let_in(&stage).await;

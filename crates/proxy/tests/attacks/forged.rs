@@ -73,6 +73,7 @@ async fn tls13_nobody_enters_without_certificate_and_proof() {
             "the proof first",
             "two proofs",
             "a cut certificate",
+            "a compressed certificate",
         ] {
             let (peer, flight) = before_flight(&stage).await;
             let mut flight = peer.open(&flight);
@@ -91,6 +92,11 @@ async fn tls13_nobody_enters_without_certificate_and_proof() {
                     (vec![certificate.clone(), certificate, verify], failed(UNEXPECTED_MESSAGE))
                 }
                 "the proof first" => (vec![verify, certificate], failed(UNEXPECTED_MESSAGE)),
+                // zlib, which nobody has offered to take.
+                "a compressed certificate" => (
+                    vec![message(25, &[0, 1, 0, 1, 0, 0, 0, 2, 0x78, 0x9c]), verify],
+                    failed(UNEXPECTED_MESSAGE),
+                ),
                 "two proofs" => (vec![certificate, verify.clone(), verify], failed(UNEXPECTED_MESSAGE)),
                 "a cut certificate" => (
                     vec![message(CERTIFICATE, &certificate[4..certificate.len() - 3]), verify],

@@ -79,6 +79,47 @@ impl Epoch {
     }
 }
 
+/// A TLS 1.2 peer's keys for what it sends, with an AES_128_GCM_SHA256 suite (RFC 5246 section 6.3, RFC 5288 section 3).
+pub struct Tls12Keys {
+    key: LessSafeKey,
+    salt: Vec<u8>,
+    sequence: u64,
+}
+
+impl Tls12Keys {
+    /// The keys of a master secret, for what comes behind Finished.
+    pub fn new(master: &[u8], client_random: &[u8], server_random: &[u8]) -> Self {
+        let block = prf(master, &[b"key expansion", server_random, client_random].concat(), 40);
+        // The peer's key, the acceptor's, and the implicit parts of their nonces.
+        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &block[..16]).unwrap());
+        Self { key, salt: block[32..36].to_vec(), sequence: 1 }
+    }
+
+    /// A protected record.
+    pub fn seal(&mut self, content_type: u8, payload: &[u8]) -> Vec<u8> {
+        let explicit = self.sequence.to_be_bytes();
+        let nonce = Nonce::try_assume_unique_for_key(&[&self.salt[..], &explicit].concat()).unwrap();
+        let associated = Aad::from([&explicit[..], &header(content_type, payload.len())].concat());
+        let mut sealed = payload.to_vec();
+        self.key.seal_in_place_append_tag(nonce, associated, &mut sealed).unwrap();
+        self.sequence += 1;
+        [&header(content_type, explicit.len() + sealed.len())[..], &explicit, &sealed].concat()
+    }
+}
+
+/// P_SHA256 of RFC 5246 section 5.
+fn prf(secret: &[u8], seed: &[u8], length: usize) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let sign = |octets: &[u8]| hmac::sign(&key, octets).as_ref().to_vec();
+    let (mut a, mut out) = (seed.to_vec(), Vec::new());
+    while out.len() < length {
+        a = sign(&a);
+        out.extend(sign(&[&a[..], seed].concat()));
+    }
+    out.truncate(length);
+    out
+}
+
 /// An unprotected record.
 pub fn record(content_type: u8, payload: &[u8]) -> Vec<u8> {
     [&header(content_type, payload.len())[..], payload].concat()

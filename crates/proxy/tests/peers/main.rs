@@ -41,7 +41,8 @@ struct Case {
     what: &'static str,
     source: IpAddr,
     identity: Option<Identity>,
-    refused: Option<Reason>,
+    /// The reason, and the number of its alert.
+    refused: Option<(Reason, u8)>,
 }
 
 /// A stage on which each of these cases ends as it says.
@@ -62,18 +63,23 @@ async fn set() -> (Stage, Vec<Case>) {
     let cases = vec![
         case("good", NAMED, Some(good.clone()), None),
         case("good, by its TLSA record", PINNED, Some(pinned), None),
-        case("no PTR record", NAMELESS, Some(good), Some(Reason::NoPtr)),
+        case("no PTR record", NAMELESS, Some(good), Some((Reason::NoPtr, 49))),
         case(
             "wrong name",
             NAMED,
             Some(leaf("other.example.test").issue().unwrap()),
-            Some(Reason::NameMismatch),
+            Some((Reason::NameMismatch, 42)),
         ),
-        case("clientAuth only", NAMED, Some(client), Some(Reason::ClientAuthRejected)),
-        case("TLSA of another", PINNED, Some(leaf(PINNED_NAME).issue().unwrap()), Some(Reason::TlsaMismatch)),
-        case("revoked", NAMED, Some(revoked), Some(Reason::Revoked)),
-        case("expired", NAMED, Some(leaf(NAME).expired().issue().unwrap()), Some(Reason::Expired)),
-        case("no certificate", NAMED, None, Some(Reason::NoCertificate)),
+        case("clientAuth only", NAMED, Some(client), Some((Reason::ClientAuthRejected, 43))),
+        case(
+            "TLSA of another",
+            PINNED,
+            Some(leaf(PINNED_NAME).issue().unwrap()),
+            Some((Reason::TlsaMismatch, 49)),
+        ),
+        case("revoked", NAMED, Some(revoked), Some((Reason::Revoked, 44))),
+        case("expired", NAMED, Some(leaf(NAME).expired().issue().unwrap()), Some((Reason::Expired, 45))),
+        case("no certificate", NAMED, None, Some((Reason::NoCertificate, 116))),
     ];
     (plan.start().await, cases)
 }
@@ -101,7 +107,7 @@ async fn judge(stage: &Stage, stack: Stack, tls12: bool, case: &Case, peer: &Sta
     let before = stage.lines().len();
     let relayed = stage.backend.connections();
     let octets = stage.backend.octets();
-    let reason = case.refused.map_or("none", Reason::as_str);
+    let reason = case.refused.map_or("none", |(reason, _)| reason.as_str());
     let outcome = if case.refused.is_some() { "refused" } else { "accepted" };
     let series = format!("revouch_handshakes_total{{outcome=\"{outcome}\",reason=\"{reason}\"}}");
     let counted = stage.metric(&series).await;
@@ -115,13 +121,12 @@ async fn judge(stage: &Stage, stack: Stack, tls12: bool, case: &Case, peer: &Sta
     assert!((stage.metric(&series).await - counted - 1.0).abs() < 0.1, "{series} {all}");
     match case.refused {
         None => accepted(&shown, &all),
-        Some(reason) => {
-            let alert = reason.alert().map(revouch_validator::alert::Alert::number);
+        Some((reason, alert)) => {
             if stack == Stack::Curl && tls12 && reason == Reason::Expired {
                 // It takes this alert for trouble with the acceptor's certificate, and tells of that.
                 assert!(shown.stderr.iter().any(|line| line.starts_with("curl: (60) ")), "{all}");
             } else {
-                assert_eq!(shown.alert, alert, "{all}");
+                assert_eq!(shown.alert, Some(alert), "{all}");
             }
             assert!(!shown.answered, "{all}");
             assert_eq!(stage.backend.connections(), relayed, "something reached the upstream: {all}");
@@ -171,5 +176,23 @@ async fn a_key_manager_that_looks_at_purposes_still_shows_a_server_certificate()
         let peer = StackPeer::new(Stack::JavaPkix, good.source).tls12(tls12);
         let peer = peer.identity(good.identity.as_ref().unwrap());
         judge(&stage, Stack::JavaPkix, tls12, good, &peer).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn go_with_a_session_cache_makes_a_whole_handshake_each_time() {
+    if !Stack::Go.is_installed() {
+        return;
+    }
+    let (stage, cases) = set().await;
+    let good = &cases[0];
+    for (number, tls12) in [false, true].into_iter().enumerate() {
+        let peer = StackPeer::new(Stack::Go, good.source).tls12(tls12).server_name("acceptor.example.test");
+        let peer = peer.identity(good.identity.as_ref().unwrap()).again();
+        let shown = peer.run(stage.listener, &text()).await.unwrap();
+        assert!(shown.echoed, "{shown:?}");
+        let resumed: Vec<&String> = shown.stderr.iter().filter(|line| line.starts_with("resumed")).collect();
+        assert_eq!(resumed, ["resumed false", "resumed false"], "{shown:?}");
+        assert_eq!(stage.line(2 * number + 1).await.text("outcome"), Some("accepted"));
     }
 }

@@ -1,9 +1,10 @@
 // A TLS peer on Go's crypto/tls: connects from an address of its own, presents its certificate, sends what stands on standard
 // input and prints what comes back. Of an alert it prints "alert N", of any other trouble "error ...", both on standard error.
 //
-//	peer ACCEPTOR SOURCE VERSION NAME [CHAIN KEY]
+//	peer [-again] ACCEPTOR SOURCE VERSION NAME [CHAIN KEY]
 //
-// VERSION is 1.2 or 1.3; NAME the server name to ask for, or - for none.
+// With -again it connects twice, offers the second time whatever session the first has given, and prints "resumed true" or "resumed
+// false" each time. VERSION is 1.2 or 1.3; NAME the server name to ask for, or - for none.
 package main
 
 import (
@@ -31,8 +32,12 @@ func main() {
 }
 
 func run(arguments []string) error {
+	again := len(arguments) > 0 && arguments[0] == "-again"
+	if again {
+		arguments = arguments[1:]
+	}
 	if len(arguments) != 4 && len(arguments) != 6 {
-		return errors.New("usage: peer ACCEPTOR SOURCE VERSION NAME [CHAIN KEY]")
+		return errors.New("usage: peer [-again] ACCEPTOR SOURCE VERSION NAME [CHAIN KEY]")
 	}
 	version := uint16(tls.VersionTLS13)
 	if arguments[2] == "1.2" {
@@ -54,6 +59,16 @@ func run(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if again {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+		if err := exchange(arguments, config, data, io.Discard, true); err != nil {
+			return err
+		}
+	}
+	return exchange(arguments, config, data, os.Stdout, again)
+}
+
+func exchange(arguments []string, config *tls.Config, data []byte, out io.Writer, tell bool) error {
 	source := &net.TCPAddr{IP: net.ParseIP(arguments[1])}
 	dialer := &net.Dialer{LocalAddr: source, Timeout: 10 * time.Second}
 	connection, err := tls.DialWithDialer(dialer, "tcp", arguments[0], config)
@@ -69,7 +84,10 @@ func run(arguments []string) error {
 	// What is read tells more than what could not be written: the alert is there.
 	echoed := make([]byte, len(data))
 	count, err := io.ReadFull(connection, echoed)
-	os.Stdout.Write(echoed[:count])
+	if tell {
+		fmt.Fprintf(os.Stderr, "resumed %v\n", connection.ConnectionState().DidResume)
+	}
+	out.Write(echoed[:count])
 	if err != nil {
 		return err
 	}

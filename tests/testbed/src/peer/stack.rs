@@ -43,6 +43,7 @@ pub struct StackPeer {
     identity: Option<Identity>,
     server_name: Option<String>,
     tls12: bool,
+    again: bool,
     deadline: Duration,
 }
 
@@ -116,7 +117,7 @@ impl StackPeer {
     /// A peer on this stack that comes from this address.
     pub fn new(stack: Stack, source: IpAddr) -> Self {
         let deadline = Duration::from_secs(30);
-        Self { stack, source, identity: None, server_name: None, tls12: false, deadline }
+        Self { stack, source, identity: None, server_name: None, tls12: false, again: false, deadline }
     }
 
     /// The certificate that it is given.
@@ -137,6 +138,13 @@ impl StackPeer {
     #[must_use]
     pub fn tls12(mut self, tls12: bool) -> Self {
         self.tls12 = tls12;
+        self
+    }
+
+    /// Connects twice, and offers the second time whatever session the first has given; the Go program alone can.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.again = true;
         self
     }
 
@@ -185,6 +193,7 @@ impl StackPeer {
             Stack::Curl => self.curl(to, files),
             Stack::Go => {
                 let mut command = Command::new(program::go()?);
+                command.args(self.again.then_some("-again"));
                 self.arguments(&mut command, to)
                     .args(files.map(|(chain, key)| [chain, key]).into_iter().flatten());
                 command
