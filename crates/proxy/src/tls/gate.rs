@@ -4,8 +4,9 @@
 //! evidence future, nothing is read from the stream; nothing that is written is ever held. In doubt about what was written the gate
 //! closes: that costs at most the time until the evidence stands.
 //!
-//! The gate cannot hold what was read before it was armed. A TLS 1.2 peer can send its Certificate in one segment with the
-//! ClientHello; the verifier then finds no evidence and refuses (`evidence_missing`).
+//! A TLS 1.2 peer can send its Certificate in one segment with the ClientHello, so that it is read before the gate is armed. The TLS
+//! library looks at it only behind the next read, which the gate holds. Did it look sooner, the verifier would find no evidence and refuse
+//! (`evidence_missing`): the gate is for time, not for safety.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

@@ -246,6 +246,11 @@ impl Flight {
         self.messages.iter().find(|message| message[0] == message_type).unwrap().clone()
     }
 
+    /// The acceptor's message of this type.
+    pub fn theirs(&self, message_type: u8) -> Vec<u8> {
+        messages(&self.transcript).into_iter().find(|message| message[0] == message_type).unwrap()
+    }
+
     /// These messages and the Finished that fits them, each in a record of its own.
     pub fn with(&mut self, messages: &[Vec<u8>]) -> Vec<u8> {
         let transcript = [&self.transcript[..], &messages.concat()].concat();

@@ -1,12 +1,18 @@
 //! Handshakes in which something was left out, doubled, replayed or forged: nobody gets in without the proof that it holds the key of the
 //! certificate that was judged.
 
-use revouch_validator::reason::Reason;
+use std::io::Write as _;
+use std::sync::Arc;
 
-use crate::craft::{Crafted, Version};
+use revouch_validator::reason::Reason;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::craft::{BOTH, Crafted, Version, config};
 use crate::seal::{ALERT, DATA, HANDSHAKE, message, record, records};
-use crate::stage::{Plan, Stage};
-use crate::{MANY, alert_of, open_stage, refused};
+use crate::stage::{Plan, SOURCE, Stage};
+use crate::{MANY, alert_of, all_lines, open_stage, refused};
 
 /// Types of handshake messages.
 const CERTIFICATE: u8 = 11;
@@ -231,4 +237,97 @@ async fn a_certificate_without_its_key_is_refused_whoever_vouches_for_it() {
     assert_eq!(alert_of(Reason::BadSignature), Some(DECRYPT_ERROR));
     assert_eq!(line.text("claimed_identity"), Some(crate::stage::NAME), "{line:?}");
     stage.accepts(&own, crate::stage::NAME).await;
+}
+
+#[tokio::test]
+async fn the_acceptors_own_certificate_and_proof_open_nothing() {
+    // The peer's address has the acceptor's name too, so that the certificate itself is good.
+    let plan = Plan::new().dns(|universe| universe.host("acceptor.example.test", SOURCE)).limits(MANY);
+    let stage = plan.start().await;
+    let (peer, flight) = before_flight(&stage).await;
+    let mut flight = peer.open(&flight);
+    let reflected = flight.with(&[flight.theirs(CERTIFICATE), flight.theirs(VERIFY)]);
+    meets(&stage, "reflected", peer, reflected, (Reason::BadSignature, DECRYPT_ERROR)).await;
+    assert_eq!(stage.line(0).await.text("claimed_identity"), Some("acceptor.example.test"));
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_recorded_opens_nothing_when_it_is_played_again() {
+    for version in BOTH {
+        let stage = open_stage().await;
+        let mut peer = Crafted::connect(&stage, Some(&stage.leaf()), version).await;
+        let mut recorded = peer.hello();
+        peer.send(&recorded).await;
+        let flight = peer.answer().await;
+        peer.send(&flight).await;
+        peer.finish().await;
+        peer.tls.writer().write_all(b"hello").unwrap();
+        peer.tls.send_close_notify();
+        let said = peer.take();
+        peer.send(&said).await;
+        assert_eq!(peer.end().await.data, b"hello");
+        recorded.extend([flight, said].concat());
+        // At once, and in its steps.
+        for steps in [1, 20] {
+            let number = stage.lines().len().max(1);
+            let mut peer = Crafted::connect(&stage, None, version).await;
+            for part in recorded.chunks(recorded.len().div_ceil(steps)) {
+                peer.send(part).await;
+                tokio::task::yield_now().await;
+            }
+            peer.stream.shutdown().await.ok();
+            peer.end().await;
+            let line = stage.line(number).await;
+            assert_eq!(line.text("outcome"), Some("refused"), "{line:?}");
+            assert_eq!(stage.backend.octets(), 5);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_wrong_bit_anywhere_in_the_second_flight_is_enough() {
+    for version in BOTH {
+        let stage = open_stage().await;
+        let (listener, config) = (stage.listener, config(Some(&stage.leaf()), version));
+        let turns = Arc::new(Semaphore::new(4));
+        let mut trying = JoinSet::new();
+        for place in (0..1400_usize).step_by(9) {
+            let (turns, config) = (Arc::clone(&turns), config.clone());
+            trying.spawn(async move {
+                let _turn = turns.acquire_owned().await.unwrap();
+                let mut peer = Crafted::with(listener, config).await;
+                let hello = peer.hello();
+                peer.send(&hello).await;
+                let mut flight = peer.answer().await;
+                let place = place % flight.len();
+                if is_version(&flight, place) {
+                    return 0;
+                }
+                flight[place] ^= 1 << (place % 8);
+                if version == Version::Tls13 {
+                    flight.extend(peer.traffic().seal(DATA, b"let me in"));
+                }
+                peer.send(&flight).await;
+                // A length that became longer waits for more.
+                peer.stream.shutdown().await.ok();
+                assert!(peer.end().await.data.is_empty());
+                1
+            });
+        }
+        let tried = trying.join_all().await.into_iter().sum();
+        assert!(tried > 140, "{tried}");
+        let lines = all_lines(&stage, tried).await;
+        assert!(lines.iter().all(|line| line.text("outcome") == Some("refused")), "{lines:?}");
+        assert_eq!((stage.backend.connections(), stage.backend.octets()), (0, 0));
+    }
+}
+
+/// Whether this octet of a flight is one of a record's version, which nobody looks at (RFC 8446 section 5.1).
+fn is_version(flight: &[u8], place: usize) -> bool {
+    let mut start = 0;
+    records(flight).iter().any(|record| {
+        let here = (start + 1..start + 3).contains(&place);
+        start += record.len();
+        here
+    })
 }

@@ -8,6 +8,7 @@ use crate::stage::{HELLO, Stage};
 use crate::{leaves, open_stage, refused};
 
 /// Extension numbers (RFC 8446 section 4.2 and the IANA registry).
+const SERVER_NAME: u16 = 0;
 const PADDING: u16 = 21;
 const COMPRESS_CERTIFICATE: u16 = 27;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -167,6 +168,47 @@ async fn strange_extensions_change_nothing() {
         fails(&stage, "an extension twice", &twice, Some(50)).await;
         number += 1;
     }
+}
+
+#[tokio::test]
+async fn strange_server_names_harm_nobody() {
+    let stage = open_stage().await;
+    let name = |name: &[u8]| {
+        let length = |more: usize| u16::try_from(name.len() + more).unwrap().to_be_bytes();
+        [&length(3)[..], &[0], &length(0), name].concat()
+    };
+    let long = [b'a'; 300];
+    for (number, value) in [
+        name(b"127.0.0.1"),
+        name(b"::1"),
+        name(b""),
+        name(b"."),
+        name(b"acceptor.example.test."),
+        name(b"acc\0eptor.example.test"),
+        name(b"acceptor_.example.test"),
+        name(b"*.example.test"),
+        name("acceptor\u{2028}.example.test\n{\"outcome\":\"accepted\"}".as_bytes()),
+        name(&long),
+        vec![],
+        vec![0, 0],
+        // Two names.
+        vec![0, 8, 0, 0, 1, b'a', 0, 0, 1, b'b'],
+        // Of a kind that nobody knows.
+        vec![0, 4, 7, 0, 1, b'a'],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut peer = Crafted::connect(&stage, None, Version::Tls13).await;
+        let octets = Parts::of(&peer).without(SERVER_NAME).with(SERVER_NAME, &value).octets();
+        peer.send(&octets).await;
+        tokio::io::AsyncWriteExt::shutdown(&mut peer.stream).await.unwrap();
+        peer.end().await;
+        let line = refused(&stage, number, Reason::HandshakeFailed).await;
+        let logged = line.text("sni").unwrap_or_default();
+        assert!(logged.bytes().all(|octet| octet.is_ascii_graphic()), "{line:?}");
+    }
+    stage.accepts(&stage.leaf(), crate::stage::NAME).await;
 }
 
 #[tokio::test]

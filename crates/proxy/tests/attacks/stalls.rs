@@ -24,7 +24,7 @@ async fn all_time_out(stage: &Stage, peers: Vec<Crafted>) {
     }
     for end in waiting.join_all().await {
         // Closed without a word: what a peer that says nothing would make of an alert is unknown.
-        assert_eq!((end.alert, end.data.len()), (None, 0));
+        assert_eq!((end.alert, end.data.len()), (None, 0), "{end:?}");
     }
     let lines = all_lines(stage, count).await;
     assert_eq!(lines.len(), count);
@@ -90,4 +90,18 @@ async fn a_peer_that_stalls_within_its_second_flight_ends_at_the_deadline() {
         assert!(version == Version::Tls12 || lengths.iter().all(|length| *length > 700), "{lengths:?}");
         all_time_out(&stage, peers).await;
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_an_octet_now_and_then_ends_at_the_deadline() {
+    let stage = hasty_stage(DEADLINE).await;
+    let mut peer = Crafted::connect(&stage, Some(&stage.leaf()), Version::Tls13).await;
+    for octet in peer.hello() {
+        peer.send(&[octet]).await;
+        tokio::time::sleep(DEADLINE / 20).await;
+        if !stage.lines().is_empty() {
+            break;
+        }
+    }
+    all_time_out(&stage, vec![peer]).await;
 }
