@@ -234,6 +234,25 @@ async fn the_dearest_chain_that_is_searched_costs_little() {
 }
 
 #[tokio::test]
+async fn issuers_that_could_all_have_issued_each_other_cost_little() {
+    let (_, pem) = root();
+    let stage = trusting(Plan::new(), &pem).await;
+    let key = || KeyPair::generate().unwrap();
+    let issuer = Issuer::new(ca("Ring"), key());
+    let ring = (0..15_u8).map(|number| {
+        let mut params = ca("Ring");
+        params.serial_number = Some(vec![number + 1].into());
+        params.signed_by(&key(), &issuer).unwrap().der().clone()
+    });
+    let leaf = server().signed_by(&key(), &issuer).unwrap();
+    let identity = stage.leaf().with_leaf(leaf.der().clone()).with_intermediates(ring);
+    let before = processor_ms(&stage);
+    stage.refuses(&identity, Reason::PathInvalid).await;
+    let spent = (processor_ms(&stage) - before) / 2;
+    assert!(spent < MOST_MS, "{spent} ms");
+}
+
+#[tokio::test]
 async fn a_leaf_that_path_validation_cannot_read_is_let_in_by_its_tlsa_record() {
     let leaf = || LeafBuilder::self_signed().dns(NAME);
     for (what, identity) in [
