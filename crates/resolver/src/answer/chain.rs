@@ -7,7 +7,8 @@ use revouch_validator::timestamp::Timestamp;
 
 use super::denial::{Denial, Expansion};
 use super::names::{canonical, is_below, label_count, substitute};
-use super::rrset::{RrSet, Signature};
+use super::rrset::{RrSet, Signature, rrsig};
+use super::select::MAX_SIGNATURES;
 use super::{Bogus, Claim, End, Evaluated, Link, Negation, State, Tally, Trust};
 
 /// The most aliases that are followed in one answer.
@@ -142,7 +143,7 @@ impl<'m> Walk<'m> {
     /// Judges an RRset of the answer section, which may come from a wildcard.
     fn judge(&mut self, set: &RrSet<'m>) -> Result<Judged, Bogus> {
         if let Some(state) = self.given_state() {
-            return Ok(Judged { state, wildcard: false });
+            return Ok(Judged { state, wildcard: self.is_shown_expanded(set)? });
         }
         let Some(signature) = set.signature(&self.message.answers, self.now) else {
             return Ok(Judged { state: State::Unproven, wildcard: false });
@@ -169,6 +170,28 @@ impl<'m> Walk<'m> {
             Trust::Sender(state) => Some(state),
             Trust::Nobody => Some(State::Insecure),
         }
+    }
+
+    /// Whether an RRset was made from a wildcard, by the signatures that came with it. The sender has checked them; as any of them may be the
+    /// one that held, they must agree.
+    fn is_shown_expanded(&self, set: &RrSet<'m>) -> Result<bool, Bogus> {
+        if self.trust == Trust::Nobody {
+            return Ok(false);
+        }
+        let covering = self.message.answers.iter().filter(|r| r.name == *set.owner).filter_map(rrsig);
+        let labels: Vec<u8> = covering
+            .filter(|s| s.input().type_covered == set.rr_type)
+            .map(|s| s.input().num_labels)
+            .collect();
+        let made_from_dname = || set.rr_type == RecordType::CNAME && self.dname_above(set.owner).is_some();
+        if labels.is_empty() && self.trust == Trust::Sender(State::Secure) && !made_from_dname() {
+            return Err(Bogus("said to be secure, and no signature to see a wildcard by"));
+        }
+        let fewer = labels.iter().filter(|labels| **labels < set.owner.num_labels()).count();
+        if labels.len() >= MAX_SIGNATURES || (fewer > 0 && fewer < labels.len()) {
+            return Err(Bogus("signatures that do not tell whether there is a wildcard"));
+        }
+        Ok(fewer > 0)
     }
 
     /// Whether the wildcard was rightly used for `owner` (RFC 4035 section 5.3.4, RFC 5155 section 8.8).

@@ -123,7 +123,8 @@ pub struct Evaluated {
 pub enum Trust {
     /// By the proofs on its records.
     Proofs,
-    /// As a whole, by whoever sent it: every part gets the state that its AD bit says, and no denial is asked for.
+    /// As a whole, by whoever sent it: every part gets the state that its AD bit says, and no denial is asked for. The signatures, which
+    /// the sender has checked, only tell what was made from a wildcard.
     Sender(State),
     /// Not at all, as in exempt zones: every part is insecure, and a negative answer needs no SOA, which servers of private zones leave
     /// out. It must not be a referral, and is not kept.

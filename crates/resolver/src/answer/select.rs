@@ -19,7 +19,7 @@ use super::rrset::rrsig;
 const MAX_DENIALS: usize = 32;
 
 /// The most signatures of one RRset that are looked at: two algorithms, two keys each, twice over.
-const MAX_SIGNATURES: usize = 8;
+pub(super) const MAX_SIGNATURES: usize = 8;
 
 /// Why a response cannot be an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -151,7 +151,7 @@ pub enum UpstreamError {
     UntrustedPath(SocketAddr),
     /// The TLS library refuses its own settings.
     Tls(String),
-    /// The upstream never sets the AD bit: it does not validate.
+    /// A server of the upstream never sets the AD bit: it does not validate.
     NoAdBit,
     /// No trust anchor, so that nothing can ever be secure.
     NoAnchor,
@@ -172,7 +172,7 @@ impl fmt::Display for UpstreamError {
             ),
             Self::Tls(why) => write!(f, "TLS settings for DNS: {why}"),
             Self::NoAdBit => f.write_str(
-                "validation: TrustAd, but the server answers a signed name without the AD bit: it does not validate (use Validate, or a validating server)",
+                "validation: TrustAd, but a server answers a signed name without the AD bit: it does not validate (use Validate, or a validating server)",
             ),
             Self::NoAnchor => f.write_str("validation: Validate without any trust anchor"),
             Self::ProbeFailed(failure) => write!(f, "the DNS server does not answer a first question: {failure}"),

@@ -6,12 +6,13 @@
 
 mod budget;
 mod config;
+mod proof;
 mod transport;
 mod trust;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RecordType};
-use revouch_validator::answer::{Answer, DnsFailure, DnssecStatus};
+use revouch_validator::answer::{Answer, DnsFailure};
 use revouch_validator::name::DnsName;
 use revouch_validator::rr::RrType;
 use tokio::time::{Instant, timeout_at};
@@ -23,7 +24,7 @@ use self::trust::{ChainOfTrust, Session, bogus};
 use crate::answer::{self, State, Trust};
 use crate::convert;
 
-/// How many questions a probe may send.
+/// How many questions a probe may send, to each server whose AD bit is to be seen.
 const PROBE_BUDGET: u32 = 8;
 
 /// A group of servers that answer for the same zones.
@@ -35,7 +36,7 @@ pub struct Upstream {
 /// Who validates, with what that takes.
 enum Mode {
     Validate(Box<ChainOfTrust>),
-    TrustAd { transport: Transport, probe: (DnsName, RrType) },
+    TrustAd(Transport),
     Unchecked(Transport),
 }
 
@@ -51,7 +52,10 @@ impl Upstream {
         let mode = match config.validation {
             Validation::Validate(anchors) if anchors.is_empty() => return Err(UpstreamError::NoAnchor),
             Validation::Validate(anchors) => Mode::Validate(Box::new(ChainOfTrust::new(anchors, transport))),
-            Validation::TrustAd { probe } => Mode::TrustAd { transport, probe },
+            Validation::TrustAd { probe: (name, rr_type) } => {
+                let name = convert::name(&name).ok_or(UpstreamError::ProbeFailed(DnsFailure::Refused))?;
+                Mode::TrustAd(transport.probed_by(name, RecordType::from(rr_type.0)))
+            }
             Validation::Unchecked => Mode::Unchecked(transport),
         };
         Ok(Self { mode, clock })
@@ -78,19 +82,19 @@ impl Upstream {
         timeout_at(deadline, asked).await.unwrap_or(Err(DnsFailure::Timeout))
     }
 
-    /// Finds out whether the group can do what it is there for: with `TrustAd`, whether the AD bit comes for a name that is signed; with
-    /// `Validate`, whether the keys of the anchored zone can be had and fit the anchors.
+    /// Finds out whether the group can do what it is there for: with `TrustAd`, whether the AD bit comes for a name that is signed, from
+    /// every server that answers (of one that does not, nothing counts until it has set it); with `Validate`, whether the keys of the anchored zone can be had and fit the anchors.
     ///
     /// # Errors
     /// It cannot, or does not answer.
     pub async fn probe(&self, deadline: Instant) -> Result<(), UpstreamError> {
         let budget = QueryBudget::new(PROBE_BUDGET);
         match &self.mode {
-            Mode::TrustAd { probe: (name, rr_type), .. } => {
-                let answer =
-                    self.ask(name, *rr_type, &budget, deadline).await.map_err(UpstreamError::ProbeFailed)?;
-                if answer.status == DnssecStatus::Secure { Ok(()) } else { Err(UpstreamError::NoAdBit) }
-            }
+            Mode::TrustAd(transport) => match transport.probe(PROBE_BUDGET, deadline).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(UpstreamError::NoAdBit),
+                Err(failure) => Err(UpstreamError::ProbeFailed(failure)),
+            },
             Mode::Validate(chain) => {
                 let mut session = self.session(&budget, deadline);
                 let found = timeout_at(deadline, chain.anchored_keys(&mut session)).await;
@@ -120,7 +124,7 @@ impl Upstream {
                 session.work.draw_on(budget.failures());
                 validated(chain, name, rr_type, &mut session).await
             }
-            Mode::TrustAd { transport, .. } => {
+            Mode::TrustAd(transport) => {
                 let message = transport.ask(name, rr_type, Wanted::Verdict, budget, deadline).await?;
                 let state = if message.metadata.authentic_data { State::Secure } else { State::Insecure };
                 self.unvalidated(name, rr_type, &message, Trust::Sender(state))

@@ -2,7 +2,8 @@
 //!
 //! Promises: every datagram question, repetition and fallback to a stream is paid for from the budget; nothing waits longer than the
 //! deadline; the response is one to this question (identifier, question section, over UDP also the random case of the name). UDP falls
-//! back to TCP where a response is cut short or looks forged. A response is not yet trusted in any other way.
+//! back to TCP where a response is cut short or looks forged. A response is not yet trusted in any other way. Where the upstream's verdict is
+//! wanted, a server counts only after it [has shown](super::proof) that it validates, and its SERVFAIL stands: it may mean bogus.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::budget::QueryBudget;
 use super::config::{Protocol, Server};
+use super::proof::Proofs;
 use crate::answer::{Unusable, select};
 
 /// Questions in flight on one stream.
@@ -44,7 +46,7 @@ const MAX_DATAGRAMS: usize = 3;
 pub(super) enum Wanted {
     /// Signatures (DO = 1).
     Signatures,
-    /// The upstream's own verdict (AD = 1, RFC 6840 section 5.7).
+    /// The upstream's own verdict (AD = 1, RFC 6840 section 5.7), and the signatures, as only they tell what came from a wildcard.
     Verdict,
     /// Neither.
     Plain,
@@ -60,6 +62,8 @@ pub(super) struct Transport {
     provider: TokioRuntimeProvider,
     timeout: Duration,
     attempts: u32,
+    /// What the servers have shown, if their verdict is wanted.
+    proofs: Option<Proofs>,
 }
 
 type Exchange = DnsExchange<TokioRuntimeProvider>;
@@ -91,12 +95,81 @@ impl Transport {
             servers.into_iter().map(|server| Connection { server, stream: Mutex::default() }).collect();
         let context = PoolContext::new(options, TlsConfig { config: tls });
         let provider = TokioRuntimeProvider::default();
-        Self { servers, preferred: AtomicUsize::new(0), context, provider, timeout, attempts }
+        Self { servers, preferred: AtomicUsize::new(0), context, provider, timeout, attempts, proofs: None }
+    }
+
+    /// Has servers show by this name and type that they validate, before their verdict counts.
+    pub(super) fn probed_by(mut self, name: Name, rr_type: RecordType) -> Self {
+        self.proofs = Some(Proofs::new(name, rr_type, self.servers.len()));
+        self
+    }
+
+    /// Has every server show that it validates; `true` if all that answer do.
+    ///
+    /// # Errors
+    /// None answers: the failure that says most.
+    pub(super) async fn probe(&self, questions: u32, deadline: Instant) -> Result<bool, DnsFailure> {
+        let each = (0..self.servers.len()).map(|index| async move {
+            let budget = QueryBudget::new(questions);
+            let mut shown = Err(DnsFailure::Timeout);
+            for _ in 0..self.attempts {
+                if shown == Err(DnsFailure::Timeout) {
+                    shown = self.probe_one(index, &budget, deadline).await;
+                }
+            }
+            shown
+        });
+        let all = futures_util::future::join_all(each).await;
+        let answering = || all.iter().filter_map(|shown| shown.as_ref().ok());
+        if answering().next().is_some() {
+            return Ok(answering().all(|shown| *shown));
+        }
+        let failures = all.into_iter().filter_map(Result::err);
+        Err(failures.max_by_key(rank).unwrap_or(DnsFailure::Refused))
+    }
+
+    /// Asks one server for what it would set the AD bit for.
+    async fn probe_one(
+        &self,
+        index: usize,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<bool, DnsFailure> {
+        let (Some(proofs), Some(connection)) = (&self.proofs, self.servers.get(index)) else {
+            return Ok(false);
+        };
+        let (name, rr_type) = proofs.probe();
+        let message = self.ask_one(connection, name, rr_type, Wanted::Verdict, budget, deadline).await?;
+        Ok(proofs.note(index, &message))
+    }
+
+    /// Whether the verdict of the server that sent this counts. One that has not shown that it validates gets another chance.
+    async fn counts(
+        &self,
+        index: usize,
+        message: &Message,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<bool, DnsFailure> {
+        let Some(proofs) = &self.proofs else { return Ok(false) };
+        if proofs.note(index, message) {
+            return Ok(true);
+        }
+        let Some(turn) = proofs.turn(index).await else { return Ok(proofs.has_shown(index)) };
+        match self.probe_one(index, budget, deadline).await {
+            // That says nothing about the server: whoever comes next may find out.
+            Err(DnsFailure::Budget) => Err(DnsFailure::Budget),
+            shown => {
+                turn.end();
+                Ok(shown.unwrap_or(false))
+            }
+        }
     }
 
     /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
     ///
-    /// A server that reports an error is not asked again; one that does not answer is, in the next round.
+    /// A server that reports an error is not asked again; one that does not answer is, in the next round. A server whose verdict is wanted and
+    /// that reports one is not passed over for the next: that might not validate.
     ///
     /// # Errors
     /// The failure that says most: SERVFAIL or garbage, then silence, then refusal.
@@ -117,11 +190,20 @@ impl Transport {
             for index in order {
                 let Some(connection) = self.servers.get(index) else { continue };
                 let failure = match self.ask_one(connection, name, rr_type, wanted, budget, deadline).await {
+                    Ok(message)
+                        if wanted == Wanted::Verdict
+                            && !self.counts(index, &message, budget, deadline).await? =>
+                    {
+                        DnsFailure::ServFail
+                    }
                     Ok(message) => {
                         self.preferred.store(index, Ordering::Relaxed);
                         return Ok(message);
                     }
                     Err(DnsFailure::Budget) => return Err(DnsFailure::Budget),
+                    Err(DnsFailure::ServFail) if wanted == Wanted::Verdict => {
+                        return Err(DnsFailure::ServFail);
+                    }
                     Err(failure) => failure,
                 };
                 if failure == DnsFailure::Timeout {
@@ -276,7 +358,7 @@ fn request(name: &Name, rr_type: RecordType, wanted: Wanted, randomize_case: boo
     let mut options = DnsRequestOptions::default();
     options.use_edns = true;
     options.edns_payload_len = UDP_PAYLOAD;
-    options.edns_set_dnssec_ok = wanted == Wanted::Signatures;
+    options.edns_set_dnssec_ok = wanted != Wanted::Plain;
     options.recursion_desired = true;
     options.case_randomization = randomize_case;
     let mut request = DnsRequest::from_query(Query::query(name.clone(), rr_type), options);

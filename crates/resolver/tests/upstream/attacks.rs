@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-fn wire_name(text: &str) -> Name {
+pub(super) fn wire_name(text: &str) -> Name {
     Name::from_ascii(format!("{text}.")).unwrap()
 }
 
@@ -35,13 +35,13 @@ async fn exchange(server: SocketAddr, octets: &[u8]) -> Vec<u8> {
 }
 
 /// A relay for datagrams that edits every response. It ends when dropped.
-struct OnPath {
-    address: SocketAddr,
+pub(super) struct OnPath {
+    pub(super) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl OnPath {
-    async fn start(lab: &Lab, edit: impl Fn(&mut Message) + Send + 'static) -> Self {
+    pub(super) async fn start(lab: &Lab, edit: impl Fn(&mut Message) + Send + 'static) -> Self {
         let (socket, server) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), lab.address());
         let address = socket.local_addr().unwrap();
         let task = tokio::spawn(async move {
@@ -265,7 +265,7 @@ async fn responses_to_another_question_are_passed_over() {
 }
 
 /// A validating resolver on loopback, as far as its header goes.
-async fn validator(served: &Served) -> OnPath {
+pub(super) async fn validator(served: &Served) -> OnPath {
     OnPath::start(&served.lab, |message| {
         let name = message.queries[0].name().clone();
         message.metadata.authentic_data = !wire_name("unsigned.test").zone_of(&name);

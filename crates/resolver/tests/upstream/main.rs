@@ -5,6 +5,7 @@ mod attacks;
 mod oracle;
 mod states;
 mod transports;
+mod trusting;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

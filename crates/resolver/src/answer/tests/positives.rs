@@ -258,8 +258,10 @@ fn a_dname_from_a_wildcard_is_bogus() {
 
 #[test]
 fn a_sender_that_is_trusted_decides_the_state_of_every_part() {
-    let message =
-        response().answer(plain("a.x.test.", cname("b.x.test."))).answer(plain("b.x.test.", a(1))).0;
+    let message = response()
+        .answer(proven("a.x.test.", [cname("b.x.test.")], &by("x.test.")))
+        .answer(proven("b.x.test.", [a(1)], &by("x.test.")))
+        .0;
     for state in [State::Secure, State::Insecure] {
         let evaluated =
             evaluate_trusting(Trust::Sender(state), &name("a.x.test."), RecordType::A, &message, NOW)
@@ -267,8 +269,65 @@ fn a_sender_that_is_trusted_decides_the_state_of_every_part() {
         assert_eq!((evaluated.chain[0].state, evaluated.state, evaluated.window), (state, state, None));
     }
     // The chain is walked all the same.
-    let off_chain = response().answer(plain("c.x.test.", a(1))).0;
+    let off_chain = response().answer(proven("c.x.test.", [a(1)], &by("x.test."))).0;
     let result =
         evaluate_trusting(Trust::Sender(State::Secure), &name("a.x.test."), RecordType::A, &off_chain, NOW);
     assert!(result.is_err());
+}
+
+/// Records with a signature for each number of labels.
+fn signed_with(owner: &str, data: RData, labels: &[u8]) -> Vec<Record> {
+    let signatures = labels.iter().flat_map(|labels| {
+        proven(owner, [data.clone()], &Signing { labels: Some(*labels), ..by(SIGNED) }).split_off(1)
+    });
+    plain(owner, data.clone()).into_iter().chain(signatures).collect()
+}
+
+fn said_by_the_sender(state: State, message: &Built) -> Result<bool, Bogus> {
+    let question = name("a.signed.test.");
+    evaluate_trusting(Trust::Sender(state), &question, RecordType::A, &message.0, NOW).map(|e| e.wildcard)
+}
+
+#[test]
+fn r15_what_a_trusted_sender_made_from_a_wildcard_is_seen_by_its_signatures() {
+    for state in [State::Secure, State::Insecure] {
+        for (labels, expected) in [
+            (&[3][..], Ok(false)),
+            (&[2], Ok(true)),
+            (&[2, 2], Ok(true)),
+            (&[3, 3], Ok(false)),
+            // Any of them may be the one that the sender found good.
+            (&[2, 3], Err(())),
+            (&[3, 2], Err(())),
+            (&[3; 8], Err(())),
+        ] {
+            let message = response().answer(signed_with("a.signed.test.", a(1), labels));
+            let wildcard = said_by_the_sender(state, &message).map_err(|_| ());
+            assert_eq!(wildcard, expected, "{state:?} {labels:?}");
+            let message = response()
+                .answer(signed_with("a.signed.test.", cname("b.signed.test."), labels))
+                .answer(signed_with("b.signed.test.", a(1), &[3]));
+            let wildcard = said_by_the_sender(state, &message).map_err(|_| ());
+            assert_eq!(wildcard, expected, "an alias, {state:?} {labels:?}");
+        }
+    }
+    // A signature over something else says nothing.
+    let other = signed_with("a.signed.test.", cname("x.test."), &[2]).split_off(1);
+    let message = response().answer(signed_with("a.signed.test.", a(1), &[3])).answer(other);
+    assert_eq!(said_by_the_sender(State::Secure, &message), Ok(false));
+}
+
+#[test]
+fn r15_secure_without_a_signature_is_no_answer_of_a_trusted_sender() {
+    let bare = response().answer(plain("a.signed.test.", a(1)));
+    assert!(said_by_the_sender(State::Secure, &bare).is_err());
+    assert_eq!(said_by_the_sender(State::Insecure, &bare), Ok(false));
+    // What a DNAME makes is not signed, its target is.
+    let made = response()
+        .answer(secure("signed.test.", dname("new.test.")))
+        .answer(plain("a.signed.test.", cname("a.new.test.")));
+    let whole = made.clone().answer(proven("a.new.test.", [a(1)], &by("new.test.")));
+    assert_eq!(said_by_the_sender(State::Secure, &whole), Ok(false));
+    let unsigned = made.answer(plain("a.new.test.", a(1)));
+    assert!(said_by_the_sender(State::Secure, &unsigned).is_err());
 }
