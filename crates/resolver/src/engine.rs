@@ -2,7 +2,8 @@
 //!
 //! Promises: a question that is sent is a task of its own with its own deadline, so that nobody who waits can cut it short for
 //! others; it is paid for by whoever sent it; what its sender could not pay for, or had no time for, is no answer for those who
-//! joined: they ask again. The number of tasks, and of those that send at the same time, is bounded.
+//! joined: they ask again. The number of tasks, and of those that send at the same time, is bounded, and so is the share of them that
+//! the peers of one network have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::ask::Ask;
 use crate::budget::Budgets;
 use crate::cache::{Cache, CacheLimits, Found, Key, Now, Said};
 use crate::coalesce::{Entered, Flights, Ticket};
+use crate::lanes::Place;
 use crate::limiter::Toll;
 use crate::observe::Observer;
 use crate::upstream::{Clock, QueryBudget};
@@ -89,6 +91,14 @@ pub(crate) struct Errand<'e> {
     pub(crate) fresh_for: Duration,
 }
 
+/// With what a question is sent that goes on by itself.
+struct Means {
+    purse: QueryBudget,
+    deadline: Instant,
+    /// Held until the question has ended.
+    _place: Place,
+}
+
 /// What one group said to one question.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
@@ -118,6 +128,7 @@ impl Engine {
 
     /// Hears what the group of `key` says.
     pub(crate) async fn hear(self: &Arc<Self>, key: &Key, errand: &Errand<'_>) -> Heard {
+        let mut place = None;
         loop {
             let known = || self.cache.find(key, self.now(), errand.fresh_for);
             if let Some(found) = known() {
@@ -128,19 +139,32 @@ impl Engine {
                 Entered::Known(found) => return Heard::new(found, AnswerSource::Cache, 0),
                 _ if !in_time => return Heard::failure(DnsFailure::Timeout, AnswerSource::NotAsked, 0),
                 Entered::Full => return Heard::failure(DnsFailure::Budget, AnswerSource::NotAsked, 0),
-                Entered::Joined(flight) => match timeout_at(errand.deadline, flight.landed()).await {
-                    Ok(Some(found)) if !is_the_senders_own(&found.said) => {
-                        return Heard::new(found, AnswerSource::Joined, 0);
+                Entered::Joined(flight) => {
+                    place = None;
+                    match timeout_at(errand.deadline, flight.landed()).await {
+                        Ok(Some(found)) if !is_the_senders_own(&found.said) => {
+                            return Heard::new(found, AnswerSource::Joined, 0);
+                        }
+                        Ok(_) => {}
+                        Err(_) => return Heard::failure(DnsFailure::Timeout, AnswerSource::Joined, 0),
                     }
-                    Ok(_) => {}
-                    Err(_) => return Heard::failure(DnsFailure::Timeout, AnswerSource::Joined, 0),
-                },
+                }
                 Entered::First(ticket, flight) => {
+                    let Some(place) = place.take().or_else(|| errand.toll.place_now()) else {
+                        // The source's network has its share in flight. Nobody else is to wait for that.
+                        drop((ticket, flight));
+                        let Ok(left) = timeout_at(errand.deadline, errand.toll.place()).await else {
+                            return Heard::failure(DnsFailure::RateLimited, AnswerSource::NotAsked, 0);
+                        };
+                        place = Some(left);
+                        continue;
+                    };
                     if !errand.toll.pay() {
                         return Heard::failure(DnsFailure::RateLimited, AnswerSource::NotAsked, 0);
                     }
                     let purse = errand.purse.part();
-                    self.send(key.clone(), ticket, purse.clone(), errand.deadline);
+                    let means = Means { purse: purse.clone(), deadline: errand.deadline, _place: place };
+                    self.send(key.clone(), ticket, means);
                     let landed = timeout_at(errand.deadline, flight.landed()).await;
                     let source = AnswerSource::Upstream;
                     return match landed {
@@ -155,20 +179,21 @@ impl Engine {
     }
 
     /// Asks the group in a task of its own, and keeps what it says.
-    fn send(self: &Arc<Self>, key: Key, ticket: Ticket<Key, Found>, purse: QueryBudget, deadline: Instant) {
-        let until = deadline.max(Instant::now() + QUESTION_TIME);
+    fn send(self: &Arc<Self>, key: Key, ticket: Ticket<Key, Found>, means: Means) {
+        let until = means.deadline.max(Instant::now() + QUESTION_TIME);
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let asked = async {
                 let _permit = engine.asking.acquire().await;
                 match engine.whom(&key) {
-                    Some(servers) => servers.ask(&key.name, key.rr_type, &purse, until).await,
+                    Some(servers) => servers.ask(&key.name, key.rr_type, &means.purse, until).await,
                     None => Err(DnsFailure::Refused),
                 }
             };
             let said = timeout_at(until, asked).await.unwrap_or(Err(DnsFailure::Timeout));
             let said = Arc::new(if key.group.exempt { said.map(exempt) } else { said });
             let left = engine.cache.keep(&key, &said, engine.now());
+            drop(means);
             ticket.land(Found { said, left });
         });
     }

@@ -20,6 +20,7 @@ mod coalesce;
 mod engine;
 mod follow;
 mod gather;
+mod lanes;
 mod limiter;
 mod observe;
 mod prefetch;

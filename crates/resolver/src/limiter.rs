@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lanes::{Lanes, Place};
+
 /// The most buckets of one kind.
 const MAX_BUCKETS: usize = 65_536;
 
@@ -55,9 +57,12 @@ impl Default for EvidenceLimits {
     }
 }
 
-/// The buckets of all sources. Clones share them.
+/// The buckets of all sources, and what each network has in flight. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Limiter(Arc<Mutex<Buckets>>);
+pub struct Limiter {
+    buckets: Arc<Mutex<Buckets>>,
+    lanes: Lanes,
+}
 
 #[derive(Debug)]
 struct Buckets {
@@ -75,18 +80,19 @@ impl Limiter {
     }
 
     fn bounded(limits: EvidenceLimits, most: usize) -> Self {
-        Self(Arc::new(Mutex::new(Buckets {
+        let buckets = Buckets {
             start: Instant::now(),
             sources: Table::new(limits.per_source, most),
             networks: Table::new(limits.per_network, most),
-        })))
+        };
+        Self { buckets: Arc::new(Mutex::new(buckets)), lanes: Lanes::default() }
     }
 
     /// Takes a token of the source and one of its network; `false`, and none taken, if either has none.
     #[must_use]
     pub fn allow(&self, source: IpAddr, now: Instant) -> bool {
         let source = source.to_canonical();
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.saturating_duration_since(buckets.start).as_nanos();
         let network = network(source);
         let allowed = buckets.sources.has_token(&source, now) && buckets.networks.has_token(&network, now);
@@ -107,7 +113,7 @@ impl Default for Limiter {
     }
 }
 
-/// What one gathering pays: once, when it sends its first question upstream.
+/// What one gathering pays: once, when it sends its first question upstream. Each question needs a [`Place`] besides.
 #[derive(Debug)]
 pub(crate) struct Toll {
     limiter: Option<(Limiter, IpAddr)>,
@@ -128,6 +134,22 @@ impl Toll {
     pub(crate) fn pay(&self) -> bool {
         let allow = |(limiter, source): &(Limiter, IpAddr)| limiter.allow(*source, Instant::now());
         *self.paid.get_or_init(|| self.limiter.as_ref().is_none_or(allow))
+    }
+
+    /// The place for one question that is to be sent, if the source's network has one left.
+    pub(crate) fn place_now(&self) -> Option<Place> {
+        match &self.limiter {
+            Some((limiter, source)) => limiter.lanes.place_now(*source),
+            None => Some(Place::free()),
+        }
+    }
+
+    /// As [`place_now`](Self::place_now), once there is one.
+    pub(crate) async fn place(&self) -> Place {
+        match &self.limiter {
+            Some((limiter, source)) => limiter.lanes.place(*source).await,
+            None => Place::free(),
+        }
     }
 
     /// Whether a question was sent.
@@ -256,7 +278,7 @@ mod tests {
                 let expected = n < 64;
                 assert_eq!(limiter.allow(ip("192.0.2.1"), now), expected, "{n}");
             }
-            if let Ok(buckets) = limiter.0.lock() {
+            if let Ok(buckets) = limiter.buckets.lock() {
                 assert!(buckets.sources.young.len() + buckets.sources.old.len() <= 64);
                 assert!(buckets.networks.young.len() + buckets.networks.old.len() <= 64);
             }

@@ -134,7 +134,7 @@ pub enum DnsFailure {
     Refused,
     /// The budget of upstream questions is used up.
     Budget,
-    /// Too many gatherings for this source (`evidencePerSource`, `evidencePerNetwork`).
+    /// Too many gatherings for this source (`evidencePerSource`, `evidencePerNetwork`), or too many questions in flight for its network.
     RateLimited,
     /// The name can only be asked over multicast DNS, which the policy does not allow (R12).
     MulticastRefused,

@@ -177,3 +177,34 @@ async fn a_source_over_its_limit_gets_what_is_known_and_sends_nothing() {
     assert_eq!(stage.system.count("new.example", "A"), 0);
     assert!(!toll.is_paid());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_network_has_a_share_of_what_is_in_flight_even_when_its_peers_are_gone() {
+    let stage = Stage::new();
+    let names: Vec<String> = (0..200).map(|n| format!("h{n}.example")).collect();
+    for name in names.iter().map(String::as_str).chain(["hasty.example", "patient.example"]) {
+        stage.system.say_late(name, "A", ms(1000), one());
+    }
+    let limiter = Limiter::default();
+    let (exemptions, purse) = (Default::default(), QueryBudget::new(999));
+    let ask = async |source: &str, at: &str, patience: Duration| {
+        let toll = Toll::new(&limiter, source.parse().unwrap());
+        let errand = errand(&exemptions, &purse, &toll, Instant::now() + patience);
+        stage.engine.observe(&question(at, "A"), &errand).await
+    };
+    // All of one network's peers give up at once; what they asked goes on.
+    let gone = join_all(names.iter().map(|name| ask("192.0.2.1", name, ms(2500))));
+    assert!(tokio::time::timeout(ms(10), gone).await.is_err());
+    assert_eq!(stage.system.most_asking(), 128);
+    let (hasty, patient, elsewhere) = tokio::join!(
+        ask("192.0.2.9", "hasty.example", ms(500)),
+        ask("192.0.2.9", "patient.example", ms(2500)),
+        // A question that waits for its network's share is nobody else's to wait for.
+        ask("198.51.100.1", "hasty.example", ms(1100)),
+    );
+    assert_eq!(hasty.outcome, Outcome::Failure(DnsFailure::RateLimited));
+    assert_eq!(hasty.source, AnswerSource::NotAsked);
+    assert!(patient.outcome.as_result().is_ok() && patient.elapsed_us >= 1_900_000);
+    assert!(elsewhere.outcome.as_result().is_ok());
+    assert_eq!(stage.engine.flights.len(), 0);
+}
