@@ -1,8 +1,9 @@
 //! What the groups of servers answered, for as long as it may be used.
 //!
 //! Promises: an answer is given out only within its TTL (positive at most 3600 s, negative at most 300 s, "no PTR" 30 to 60 s, bogus
-//! 30 s) and while all of its signatures hold at the wall clock; TTL 0 is not kept; nothing stale is ever served. Failures other
-//! than bogus are not kept. Bounded in entries and in octets: what was not used since it was last passed over goes first.
+//! 30 s) and while all of its signatures hold at the wall clock; TTL 0 is not kept; nothing stale is ever served. That nobody answers
+//! is kept for 5 s and SERVFAIL for 1 s (RFC 9520), and never in the place of an answer that holds; no other failure is kept. Bounded
+//! in entries and in octets: what was not used since it was last passed over goes first.
 //!
 //! An entry is what one group said, alias chain and all. Which of it counts is decided at each use, as exemptions differ.
 
@@ -27,6 +28,10 @@ const MAX_NEGATIVE: u32 = 300;
 const NO_PTR: (u32, u32) = (30, 60);
 /// How long a bogus answer is kept, in seconds; at most 60.
 const BOGUS: u32 = 30;
+/// How long it is kept that nobody answers, in seconds: twice what finding it out takes.
+const SILENCE: u32 = 5;
+/// How long SERVFAIL is kept, in seconds. It comes fast, and may be over soon.
+const SERVFAIL: u32 = 1;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +128,10 @@ impl Cache {
             }
             return lifetime;
         }
+        let in_force = kept.entries.get(key).filter(|entry| !entry.left(now).is_zero());
+        if is_passing(said) && in_force.is_some_and(|entry| !is_passing(&entry.said)) {
+            return Duration::ZERO;
+        }
         let until = now.monotonic + lifetime;
         let entry = Entry { said: Arc::clone(said), until, octets, used: false };
         kept.put(key, entry);
@@ -195,9 +204,18 @@ fn lifetime(key: &Key, said: &Said, wall: Timestamp) -> Option<Duration> {
             u64::from(ttl).min(signed)
         }
         Err(DnsFailure::Bogus(_)) => BOGUS.into(),
+        // On a link a datagram may just have been lost.
+        Err(_) if key.group.target == Target::Multicast => return None,
+        Err(DnsFailure::Timeout) => SILENCE.into(),
+        Err(DnsFailure::ServFail) => SERVFAIL.into(),
         Err(_) => return None,
     };
     Some(Duration::from_secs(seconds))
+}
+
+/// Whether this only says that there is no answer at present.
+fn is_passing(said: &Said) -> bool {
+    matches!(said, Err(DnsFailure::Timeout | DnsFailure::ServFail))
 }
 
 /// About how many octets an entry takes.

@@ -28,6 +28,9 @@ use crate::zones::{Target, Zones};
 /// How long a question may take if nobody waits for it any more. Who waits longer lengthens it.
 const QUESTION_TIME: Duration = Duration::from_millis(2500);
 
+/// How long a question must have been asked for its silence to say something of those who were asked.
+const WHOLE: Duration = Duration::from_millis(2000);
+
 /// A group of servers, asked with validation and, for its exempt names, without.
 pub(crate) struct Servers {
     pub(crate) validating: Arc<dyn Ask>,
@@ -91,6 +94,14 @@ pub(crate) struct Errand<'e> {
     pub(crate) fresh_for: Duration,
 }
 
+impl Errand<'_> {
+    /// Whether there is more time to wait than was spent to find out that nobody answers.
+    fn outwaits(&self, said: &Said) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        matches!(said, Err(DnsFailure::Timeout)) && left > QUESTION_TIME
+    }
+}
+
 /// With what a question is sent that goes on by itself.
 struct Means {
     purse: QueryBudget,
@@ -130,7 +141,10 @@ impl Engine {
     pub(crate) async fn hear(self: &Arc<Self>, key: &Key, errand: &Errand<'_>) -> Heard {
         let mut place = None;
         loop {
-            let known = || self.cache.find(key, self.now(), errand.fresh_for);
+            let known = || {
+                let found = self.cache.find(key, self.now(), errand.fresh_for)?;
+                (!errand.outwaits(&found.said)).then_some(found)
+            };
             if let Some(found) = known() {
                 return Heard::new(found, AnswerSource::Cache, 0);
             }
@@ -183,8 +197,10 @@ impl Engine {
         let until = means.deadline.max(Instant::now() + QUESTION_TIME);
         let engine = Arc::clone(self);
         tokio::spawn(async move {
+            let mut since = None;
             let asked = async {
                 let _permit = engine.asking.acquire().await;
+                since = Some(Instant::now());
                 match engine.whom(&key) {
                     Some(servers) => servers.ask(&key.name, key.rr_type, &means.purse, until).await,
                     None => Err(DnsFailure::Refused),
@@ -192,7 +208,13 @@ impl Engine {
             };
             let said = timeout_at(until, asked).await.unwrap_or(Err(DnsFailure::Timeout));
             let said = Arc::new(if key.group.exempt { said.map(exempt) } else { said });
-            let left = engine.cache.keep(&key, &said, engine.now());
+            // Silence says nothing if most of the time was spent waiting for a turn.
+            let is_whole = Instant::now() < until || since.is_some_and(|since| since.elapsed() >= WHOLE);
+            let left = if matches!(*said, Err(DnsFailure::Timeout)) && !is_whole {
+                Duration::ZERO
+            } else {
+                engine.cache.keep(&key, &said, engine.now())
+            };
             drop(means);
             ticket.land(Found { said, left });
         });

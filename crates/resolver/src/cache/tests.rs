@@ -33,7 +33,7 @@ fn kept_for(key: &Key, said: Said) -> u64 {
     let said = Arc::new(said);
     let lasts = cache.keep(key, &said, time.at(0)).as_secs();
     let found = |at| cache.find(key, time.at(at), Duration::ZERO);
-    if lasts > 0 && !matches!(*said, Err(DnsFailure::ServFail)) {
+    if lasts > 0 {
         assert_eq!(found(0).unwrap().left, Duration::from_secs(lasts));
         assert!(found(lasts - 1).is_some());
     }
@@ -57,8 +57,15 @@ fn ttls_are_clamped_as_the_design_says() {
     let link = key_of(Target::Multicast, true, "1.1.254.169.in-addr.arpa", RrType::PTR);
     assert_eq!(kept_for(&link, with(nothing(), 0)), 0);
     assert_eq!(kept_for(&at(RrType::A), bogus()), 30);
-    for failure in [DnsFailure::ServFail, DnsFailure::Timeout, DnsFailure::Refused, DnsFailure::Budget] {
-        assert_eq!(kept_for(&at(RrType::A), Err(failure)), 0);
+    for (failure, kept) in [
+        (DnsFailure::Timeout, 5),
+        (DnsFailure::ServFail, 1),
+        (DnsFailure::Refused, 0),
+        (DnsFailure::Budget, 0),
+        (DnsFailure::RateLimited, 0),
+    ] {
+        assert_eq!(kept_for(&at(RrType::A), Err(failure.clone())), kept);
+        assert_eq!(kept_for(&link, Err(failure)), 0);
     }
 }
 

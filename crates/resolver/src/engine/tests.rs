@@ -10,7 +10,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::limiter::{EvidenceLimits, Limiter, Rate};
-use crate::testing::{Stage, a, errand, question, records};
+use crate::testing::{Stage, a, errand, exempt, question, records};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -113,19 +113,82 @@ async fn an_answer_is_asked_anew_once_its_ttl_or_its_signatures_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bogus_answers_are_kept_for_a_while_and_other_failures_are_not() {
+async fn failures_of_those_who_were_asked_are_kept_for_a_while() {
     let stage = Stage::new();
     stage.system.say("bogus.example", "A", DnsFailure::Bogus("why".into()));
     stage.system.say("broken.example", "A", DnsFailure::ServFail);
-    for _ in 0..2 {
-        stage.ask("bogus.example", "A").await;
-        stage.ask("broken.example", "A").await;
+    stage.system.say("silent.example", "A", DnsFailure::Timeout);
+    stage.system.say("refused.example", "A", DnsFailure::Refused);
+    let mut counts = Vec::new();
+    for pause in [0, 0, 1, 4, 25] {
+        advance(Duration::from_secs(pause)).await;
+        let each = ["bogus.example", "broken.example", "silent.example", "refused.example"];
+        for at in each {
+            assert!(stage.ask(at, "A").await.outcome.as_result().is_err());
+        }
+        counts.push(each.map(|at| stage.system.count(at, "A")));
     }
-    assert_eq!(stage.system.count("bogus.example", "A"), 1);
-    assert_eq!(stage.system.count("broken.example", "A"), 2);
-    advance(Duration::from_secs(30)).await;
-    stage.ask("bogus.example", "A").await;
-    assert_eq!(stage.system.count("bogus.example", "A"), 2);
+    assert_eq!(counts, [[1, 1, 1, 1], [1, 1, 1, 2], [1, 2, 1, 3], [1, 3, 2, 4], [2, 4, 3, 5]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_never_takes_the_place_of_an_answer_that_holds() {
+    for failure in [DnsFailure::Timeout, DnsFailure::ServFail] {
+        let stage = Stage::new();
+        stage.system.say("x.example", "A", one());
+        stage.ask("x.example", "A").await;
+        stage.system.say("x.example", "A", failure.clone());
+        let (exemptions, purse, toll) = (Default::default(), QueryBudget::new(9), Toll::free());
+        let fresh_for = Duration::from_secs(3600);
+        let deadline = Instant::now() + ms(900);
+        let anew = Errand { fresh_for, ..errand(&exemptions, &purse, &toll, deadline) };
+        let seen = stage.engine.observe(&question("x.example", "A"), &anew).await;
+        assert_eq!(seen.outcome, Outcome::Failure(failure.clone()));
+        assert!(stage.ask("x.example", "A").await.outcome.as_result().is_ok());
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(stage.ask("x.example", "A").await.outcome, Outcome::Failure(failure));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_kept_only_of_a_question_that_was_asked_to_its_end() {
+    // Those who were asked had all the time there is, whoever asked.
+    let stage = Stage::new();
+    stage.system.say_late("x.example", "A", ms(60_000), one());
+    stage.ask_with("x.example", "A", 10, ms(10)).await;
+    sleep(ms(3000)).await;
+    let seen = stage.ask("x.example", "A").await;
+    assert_eq!((seen.source, seen.elapsed_us), (AnswerSource::Cache, 0));
+    // Who has more time asks for himself.
+    stage.system.say_late("x.example", "A", ms(4000), one());
+    assert!(stage.ask_with("x.example", "A", 10, ms(9000)).await.outcome.as_result().is_ok());
+
+    // Here it had to wait for its turn.
+    let stage = Stage::with(|parts| parts.concurrency = Concurrency { asking: 1, waiting: 10 });
+    stage.system.say_late("first.example", "A", ms(2000), one());
+    stage.system.say_late("second.example", "A", ms(1000), one());
+    let seen = join(stage.ask("first.example", "A"), stage.ask("second.example", "A")).await;
+    assert_eq!(seen.1.outcome, Outcome::Failure(DnsFailure::Timeout));
+    assert!(stage.ask("second.example", "A").await.outcome.as_result().is_ok());
+
+    // And here it could not be paid for.
+    let stage = Stage::new();
+    stage.system.say("x.example", "A", (one(), 3));
+    assert!(stage.ask_with("x.example", "A", 2, ms(2500)).await.outcome.as_result().is_err());
+    assert!(stage.ask("x.example", "A").await.outcome.as_result().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_of_a_link_is_not_kept() {
+    let stage = Stage::new();
+    stage.link.say("printer.local", "A", DnsFailure::Timeout);
+    let (exemptions, purse, toll) = (exempt(&[]), QueryBudget::new(9), Toll::free());
+    for _ in 0..2 {
+        let errand = errand(&exemptions, &purse, &toll, Instant::now() + ms(900));
+        let errand = Errand { multicast: Multicast::Allow, ..errand };
+        stage.engine.observe(&question("printer.local", "A"), &errand).await;
+    }
+    assert_eq!(stage.link.count("printer.local", "A"), 2);
 }
 
 #[tokio::test(start_paused = true)]
