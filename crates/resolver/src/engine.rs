@@ -19,6 +19,7 @@ use crate::ask::Ask;
 use crate::budget::Budgets;
 use crate::cache::{Cache, CacheLimits, Found, Key, Now, Said};
 use crate::coalesce::{Entered, Flights, Ticket};
+use crate::failures::Failures;
 use crate::lanes::Place;
 use crate::limiter::Toll;
 use crate::observe::Observer;
@@ -64,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) budgets: Budgets,
     cache: Cache,
+    /// What could not be resolved in advance.
+    pub(crate) failures: Failures,
     flights: Flights<Key, Found>,
     asking: Semaphore,
 }
@@ -132,6 +135,7 @@ impl Engine {
             observer: parts.observer,
             budgets: parts.budgets,
             cache: Cache::new(parts.cache),
+            failures: Failures::default(),
             flights: Flights::new(parts.concurrency.waiting),
             asking: Semaphore::new(parts.concurrency.asking.min(Semaphore::MAX_PERMITS)),
         }

@@ -18,6 +18,7 @@ mod budget;
 mod cache;
 mod coalesce;
 mod engine;
+mod failures;
 mod follow;
 mod gather;
 mod lanes;

@@ -2,7 +2,7 @@
 //!
 //! Promises: each listed name stands by itself; what the decision needs of it is asked anew before it expires, over the same way and
 //! into the same cache as any other question, and is never used after it has expired. A name that cannot be resolved is tried
-//! again after a pause. Peers pay nothing for it.
+//! again after a pause, and known as such until then, so that it holds up no peer of another name. Peers pay nothing for it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -68,7 +68,9 @@ async fn keep(engine: Arc<Engine>, policy: Policy, local_port: u16, turns: Arc<S
             let connection = Connection::new(SocketAddr::new(source, 0), local_port);
             let toll = Toll::free();
             let gathering = Gathering { policy: &policy, connection: &connection, toll: &toll, fresh_for };
-            let lasts = lasts(&engine.gather(gathering).await);
+            let evidence = engine.gather(gathering).await;
+            engine.note_failures(&evidence, &policy.exemptions);
+            let lasts = lasts(&evidence);
             pause = pause.into_iter().chain([lasts]).min();
         }
         let lasts = pause.unwrap_or(PAUSE);

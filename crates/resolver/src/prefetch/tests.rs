@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use revouch_validator::answer::{Answer, DnsFailure};
-use revouch_validator::evidence::AnswerSource;
+use revouch_validator::evidence::{AnswerSource, Outcome, Question};
 use revouch_validator::rr::RrType;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::testing::{Stage, a, name, records};
@@ -14,7 +14,11 @@ fn policy(confirm: Confirm) -> Policy {
 }
 
 async fn gather(stage: &Stage) -> Evidence {
-    let connection = Connection::new("192.0.2.1:40000".parse().unwrap(), 8443);
+    gather_for(stage, "192.0.2.1:40000").await
+}
+
+async fn gather_for(stage: &Stage, source: &str) -> Evidence {
+    let connection = Connection::new(source.parse().unwrap(), 8443);
     let toll = Toll::free();
     let policy = policy(Confirm::Forward);
     let gathering =
@@ -107,4 +111,58 @@ async fn only_confirm_forward_is_resolved_in_advance() {
     let stage = stage();
     assert!(Prefetch::start(&stage.engine, &policy(Confirm::None), 8443).is_none());
     assert!(Prefetch::start(&stage.engine, &policy(Confirm::ReverseDns), 8443).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_failed_in_advance_holds_up_nobody_whose_name_another_is() {
+    let stage = Stage::new();
+    let late = Duration::from_secs(60);
+    for rr_type in ["A", "AAAA"] {
+        stage.system.say_late("gw.example", rr_type, late, records([a("192.0.2.1")]));
+    }
+    stage.system.say("other.example", "A", records([a("192.0.2.2")]));
+    let _prefetch = Prefetch::start(&stage.engine, &policy(Confirm::Forward), 8443).unwrap();
+    pass(8).await;
+    let failed = Err(&DnsFailure::Timeout);
+    for round in 0..40 {
+        let started = Instant::now();
+        let evidence = gather_for(&stage, "192.0.2.2:40000").await;
+        assert_eq!(started.elapsed(), Duration::ZERO, "in round {round}");
+        assert_eq!(evidence.outcome(&name("gw.example"), RrType::A), Some(failed));
+        assert!(evidence.outcome(&name("other.example"), RrType::A).unwrap().is_ok());
+        assert!(evidence.outcome(&name("_8443._tcp.other.example"), RrType::TLSA).unwrap().is_ok());
+        pass(2).await;
+    }
+    // A peer that only the name itself could confirm is one that it does not confirm, and is not spared the question.
+    let evidence = gather(&stage).await;
+    assert_eq!(evidence.outcome(&name("gw.example"), RrType::A), Some(failed));
+    stage.system.say("gw.example", "A", records([a("192.0.2.1")]));
+    pass(5).await;
+    assert!(gather(&stage).await.outcome(&name("gw.example"), RrType::A).unwrap().is_ok());
+    // Once it answers in advance again, it counts for all.
+    pass(20).await;
+    let evidence = gather_for(&stage, "192.0.2.2:40000").await;
+    assert!(evidence.outcome(&name("gw.example"), RrType::A).unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_names_resolved_in_advance_asks_for_himself() {
+    let stage = stage();
+    let exemptions = policy(Confirm::Forward).exemptions.clone();
+    let failure = DnsFailure::ServFail;
+    let question = Question::new(name("gw.example"), RrType::A);
+    let mut failed = Evidence::new("127.0.0.1".parse().unwrap());
+    let mut seen = stage.ask("gw.example", "A").await;
+    (seen.question, seen.outcome) = (question.clone(), Outcome::Failure(failure.clone()));
+    failed.insert(seen);
+    stage.engine.note_failures(&failed, &exemptions);
+    let connection = Connection::new("192.0.2.1:40000".parse().unwrap(), 8443);
+    for (confirm, expected) in [(Confirm::None, true), (Confirm::Forward, false)] {
+        let (policy, toll) = (policy(confirm), Toll::free());
+        let gathering =
+            Gathering { policy: &policy, connection: &connection, toll: &toll, fresh_for: Duration::ZERO };
+        let evidence = stage.engine.gather(gathering).await;
+        let outcome = evidence.outcome(&question.name, RrType::A).unwrap();
+        assert_eq!(outcome.is_ok(), expected, "{confirm:?}");
+    }
 }

@@ -276,7 +276,7 @@ fn a_sender_that_is_trusted_decides_the_state_of_every_part() {
 }
 
 /// Records with a signature for each number of labels.
-fn signed_with(owner: &str, data: RData, labels: &[u8]) -> Vec<Record> {
+fn signed_with(owner: &str, data: &RData, labels: &[u8]) -> Vec<Record> {
     let signatures = labels.iter().flat_map(|labels| {
         proven(owner, [data.clone()], &Signing { labels: Some(*labels), ..by(SIGNED) }).split_off(1)
     });
@@ -301,19 +301,19 @@ fn r15_what_a_trusted_sender_made_from_a_wildcard_is_seen_by_its_signatures() {
             (&[3, 2], Err(())),
             (&[3; 8], Err(())),
         ] {
-            let message = response().answer(signed_with("a.signed.test.", a(1), labels));
+            let message = response().answer(signed_with("a.signed.test.", &a(1), labels));
             let wildcard = said_by_the_sender(state, &message).map_err(|_| ());
             assert_eq!(wildcard, expected, "{state:?} {labels:?}");
             let message = response()
-                .answer(signed_with("a.signed.test.", cname("b.signed.test."), labels))
-                .answer(signed_with("b.signed.test.", a(1), &[3]));
+                .answer(signed_with("a.signed.test.", &cname("b.signed.test."), labels))
+                .answer(signed_with("b.signed.test.", &a(1), &[3]));
             let wildcard = said_by_the_sender(state, &message).map_err(|_| ());
             assert_eq!(wildcard, expected, "an alias, {state:?} {labels:?}");
         }
     }
     // A signature over something else says nothing.
-    let other = signed_with("a.signed.test.", cname("x.test."), &[2]).split_off(1);
-    let message = response().answer(signed_with("a.signed.test.", a(1), &[3])).answer(other);
+    let other = signed_with("a.signed.test.", &cname("x.test."), &[2]).split_off(1);
+    let message = response().answer(signed_with("a.signed.test.", &a(1), &[3])).answer(other);
     assert_eq!(said_by_the_sender(State::Secure, &message), Ok(false));
 }
 
