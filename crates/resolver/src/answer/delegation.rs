@@ -3,7 +3,7 @@
 //! A pure function of the answer to a DS question, as [`evaluate`](super::evaluate) is of any other.
 
 use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use revouch_validator::answer::SignatureWindow;
 use revouch_validator::timestamp::Timestamp;
@@ -53,6 +53,9 @@ pub struct Judged {
 pub fn judge(name: &Name, message: &Message, now: Timestamp) -> Result<Judged, Bogus> {
     let mut tally = Tally::default();
     let cut = if let Some(set) = RrSet::find(&message.answers, name, RecordType::DS) {
+        if message.metadata.response_code == ResponseCode::NXDomain {
+            return Err(Bogus("NXDOMAIN with DS records"));
+        }
         signed(&set, message, now, &mut tally)?
     } else if let Some(set) = RrSet::find(&message.answers, name, RecordType::CNAME) {
         alias(&set, message, now, &mut tally)?

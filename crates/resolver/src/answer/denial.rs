@@ -118,8 +118,12 @@ impl<'m> Denial<'m> {
         let section = &message.authorities;
         let mut nsec: Vec<(&Name, &NSEC)> = Vec::new();
         let mut nsec3: Vec<(&Name, &NSEC3)> = Vec::new();
+        let mut is_spoilt = false;
         for record in section {
-            let Some((set, signature)) = proven(section, record, zone, now) else { continue };
+            let Some((set, signature)) = proven(section, record, zone, now) else {
+                is_spoilt |= record.record_type() == RecordType::NSEC3 && record.name.base_name() == *zone;
+                continue;
+            };
             match &record.data {
                 RData::DNSSEC(DNSSECRData::NSEC(data)) => nsec.push((&record.name, data)),
                 RData::DNSSEC(DNSSECRData::NSEC3(data)) if record.name.base_name() == *zone => {
@@ -134,7 +138,7 @@ impl<'m> Denial<'m> {
             (true, true) => Err(Bogus("no proof of non-existence")),
             (false, false) => Err(Bogus("NSEC and NSEC3 records in one answer")),
             (false, true) => Ok(Self::Nsec(NsecChain { zone, records: nsec })),
-            (true, false) => Nsec3Chain::new(zone, &nsec3).map(Self::Nsec3),
+            (true, false) => Nsec3Chain::new(zone, &nsec3, is_spoilt).map(Self::Nsec3),
         }
     }
 

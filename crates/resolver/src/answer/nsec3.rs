@@ -39,18 +39,29 @@ struct Encloser<'m> {
 }
 
 impl<'m> Nsec3Chain<'m> {
-    /// Takes the records of `zone`, each with its owner name.
+    /// Takes the records of `zone`, each with its owner name. `is_spoilt` says that others stood beside them that were not proven.
     ///
     /// # Errors
-    /// Salt or iterations differ (RFC 5155 section 7.1: one message has one chain).
-    pub(crate) fn new(zone: &'m Name, records: &[(&'m Name, &'m NSEC3)]) -> Result<Self, Bogus> {
+    /// Salt or iterations differ (RFC 5155 section 7.1: one message has one chain). They hash more often than is checked, so that all of
+    /// the proof is that they are there, and not all of them are the zone's.
+    pub(crate) fn new(
+        zone: &'m Name,
+        records: &[(&'m Name, &'m NSEC3)],
+        is_spoilt: bool,
+    ) -> Result<Self, Bogus> {
         if let Some((_, first)) = records.first()
             && records.iter().any(|(_, r)| r.salt() != first.salt() || r.iterations() != first.iterations())
         {
             return Err(Bogus("NSEC3 records with different parameters"));
         }
         let records = records.iter().filter_map(|(owner, r)| Some((owner_hash(owner)?, *r))).collect();
-        Ok(Self { zone, records, rounds_left: Cell::new(MAX_ROUNDS), hashes: RefCell::default() })
+        let chain = Self { zone, records, rounds_left: Cell::new(MAX_ROUNDS), hashes: RefCell::default() };
+        if is_spoilt && chain.is_too_costly() {
+            return Err(Bogus(
+                "NSEC3 records without a valid signature, and too many iterations to check the others",
+            ));
+        }
+        Ok(chain)
     }
 
     /// Whether the zone hashes more often than anyone should have to compute.

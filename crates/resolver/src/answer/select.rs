@@ -1,6 +1,6 @@
 //! From a raw response to the few records that can matter, before any of them costs a signature check.
 //!
-//! Promises of the selected message: it answers exactly the question that was asked; names are canonical; only class IN; no record stands
+//! Promises of the selected message: it answers exactly the question that was asked, with nothing beside the aliases where it denies; names are canonical; only class IN; no record stands
 //! there twice; along the chain at most [`MAX_LINKS`] aliases, of authority records at most [`MAX_DENIALS`] denials, of signatures at
 //! most [`MAX_SIGNATURES`] per RRset. Additional records are gone. No proof is on any record.
 
@@ -43,7 +43,12 @@ pub fn select(name: &Name, rr_type: RecordType, raw: &Message) -> Result<Message
     picked.metadata.authentic_data = raw.metadata.authentic_data;
     picked.queries.clone_from(&raw.queries);
     let answers = canonical_records(&raw.answers);
-    picked.insert_answers(along_the_chain(name, rr_type, &answers));
+    let chain = along_the_chain(name, rr_type, &answers);
+    // Where there is nothing, there is nothing else either.
+    if chain.denies && answers.iter().any(|record| chain.is_stray(record)) {
+        return Err(Unusable::NotTheAnswer);
+    }
+    picked.insert_answers(chain.records);
     picked.insert_authorities(denials(&canonical_records(&raw.authorities)));
     Ok(picked)
 }
@@ -89,9 +94,26 @@ fn lower_case_dname(record: &mut Record) {
     }
 }
 
-/// The RRsets that the walk from `start` can meet, with their signatures.
-fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Vec<Record> {
+/// The RRsets that the walk from a name can meet, with their signatures.
+struct Chain {
+    records: Vec<Record>,
+    /// The owners of the aliases.
+    met: Vec<Name>,
+    /// There is neither a record nor an alias at its end.
+    denies: bool,
+}
+
+impl Chain {
+    /// Whether the record belongs to another question.
+    fn is_stray(&self, record: &Record) -> bool {
+        let is_one_alias_more = record.record_type() == RecordType::CNAME && self.met.contains(&record.name);
+        rrsig(record).is_none() && !is_one_alias_more && !self.records.contains(record)
+    }
+}
+
+fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Chain {
     let mut picked = Vec::new();
+    let mut denies = false;
     let mut met: Vec<Name> = Vec::new();
     let mut name = start.clone();
     while met.len() <= MAX_LINKS && !met.contains(&name) {
@@ -104,6 +126,7 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Vec
         }
         // Two of a kind are enough to see that there is more than one.
         if !pick(answers, &name, RecordType::CNAME, 2, &mut picked) {
+            denies = true;
             break;
         }
         let dname =
@@ -117,7 +140,7 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Vec
         let Some(RData::CNAME(target)) = cname.map(|r| &r.data) else { break };
         met.push(std::mem::replace(&mut name, canonical(&target.0)));
     }
-    picked
+    Chain { records: picked, met, denies }
 }
 
 /// The SOA records (two, if there is more than one) and the denials, with their signatures; of a referral one NS record, to tell it by.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{Proof, PublicKey, Verifier};
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use revouch_validator::answer::SignatureWindow;
@@ -226,7 +226,8 @@ pub fn prove_keys(
         message.answers.iter().filter(|r| r.name == *zone).filter_map(dnskey).cloned().collect();
     let entry = ZoneKeys::new(zone, keys.iter().filter(|k| trusted(k)).cloned());
     let place = Place { owner: zone.clone(), rr_type: RecordType::DNSKEY };
-    if entry.keys.is_empty() || !prove(&mut message.answers, &place, &entry, now, work) {
+    let is_denied = message.metadata.response_code == ResponseCode::NXDomain;
+    if is_denied || entry.keys.is_empty() || !prove(&mut message.answers, &place, &entry, now, work) {
         return None;
     }
     let set = RrSet::find(&message.answers, zone, RecordType::DNSKEY)?;

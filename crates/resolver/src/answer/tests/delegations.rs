@@ -95,6 +95,13 @@ fn in_an_opt_out_span_an_unsigned_zone_may_start() {
 }
 
 #[test]
+fn nxdomain_with_ds_records_is_a_contradiction() {
+    let message = || response().answer(proven(CHILD, [ds_data(ds(13, 2))], &by(SIGNED)));
+    assert!(matches!(judged(&message(), CHILD), Ok(Cut::Signed(_))));
+    assert!(judged(&message().nxdomain(), CHILD).is_err());
+}
+
+#[test]
 fn a_denial_by_the_child_itself_does_not_count() {
     let records = proven(CHILD, [nsec("a.child.signed.test.", &[T::NS])], &by(CHILD));
     assert!(denied(records).is_err());

@@ -229,6 +229,17 @@ fn nsec3_with_more_than_150_iterations_is_insecure_and_not_computed() {
 }
 
 #[test]
+fn costly_nsec3_records_count_only_if_all_are_proven() {
+    let costly = Nsec3s { iterations: 151, ..Nsec3s::of(SIGNED) };
+    let mut spoilt = costly.covering("x.signed.test.");
+    spoilt.truncate(1);
+    spoilt[0].proof = Proof::Bogus;
+    let proven = || costly.matching(SIGNED, &[T::SOA]);
+    check(&nxdomain("www.signed.test.", join([proven()])), "insecure");
+    check(&nxdomain("www.signed.test.", join([proven(), spoilt])), "bogus");
+}
+
+#[test]
 fn nsec3_records_of_different_parameters_are_bogus() {
     let sets = [
         Nsec3s::of(SIGNED).matching("www.signed.test.", &[T::AAAA]),

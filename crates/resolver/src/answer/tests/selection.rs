@@ -79,6 +79,19 @@ fn a_cname_beside_the_records_stays_to_be_seen() {
 }
 
 #[test]
+fn where_there_is_nothing_there_is_nothing_else() {
+    let nothing = || response().question("www.test.", T::A).authority(secure("test.", soa(60)));
+    let alias = || nothing().answer(secure("www.test.", cname("end.test.")));
+    assert!(selected(&nothing(), "www.test.").is_ok() && selected(&alias(), "www.test.").is_ok());
+    for stray in [plain("x.test.", a(1)), plain("www.test.", soa(1)), plain("end.test.", soa(1))] {
+        for denied in [nothing(), alias()] {
+            assert_eq!(selected(&denied.answer(stray.clone()), "www.test."), Err(Unusable::NotTheAnswer));
+        }
+        assert!(selected(&alias().answer(plain("end.test.", a(1))).answer(stray), "www.test.").is_ok());
+    }
+}
+
+#[test]
 fn dnames_and_an_alias_to_their_owner_are_followed() {
     let message = response()
         .question("x.old.test.", T::A)

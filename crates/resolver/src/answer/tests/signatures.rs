@@ -204,6 +204,17 @@ fn the_key_set_must_be_signed_by_a_key_that_is_delegated() {
 }
 
 #[test]
+fn keys_with_nxdomain_are_a_contradiction() {
+    let zone = Zone::new();
+    let key = record(SIGNED, RData::DNSSEC(DNSSECRData::DNSKEY(zone.dnskey())));
+    let proves = |message: Built| {
+        let mut message = message.answer(zone.sign(std::slice::from_ref(&key), None)).0;
+        signature::prove_keys(&name(SIGNED), &mut message, |_| true, NOW, &mut Work::default()).is_some()
+    };
+    assert!(proves(response()) && !proves(response().nxdomain()));
+}
+
+#[test]
 fn a_sha1_digest_counts_only_where_nothing_stronger_stands() {
     let (zone, other) = (Zone::new(), Zone::new());
     let is = |records: &[DS]| signature::is_delegated(&name(SIGNED), &zone.dnskey(), records);
