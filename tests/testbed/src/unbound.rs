@@ -10,9 +10,12 @@ use revouch_lab::{LabError, Server, Universe, reverse_name};
 use tempfile::TempDir;
 
 use crate::process::{Process, free_port, temp_dir};
+use crate::wait::eventually;
 
 /// Time for unbound to start.
 const START: Duration = Duration::from_secs(15);
+/// What it logs once it answers.
+const STARTED: &str = "start of service";
 /// Attempts to start it, each with another port.
 const ATTEMPTS: usize = 5;
 /// Where distributions put it: often not on an ordinary user's path.
@@ -85,7 +88,7 @@ impl Unbound {
             let text = configuration(address, upstream, &directory.path().display().to_string(), extra);
             std::fs::write(&config, text)?;
             let process = spawn(&config)?;
-            let started = process.wait_for_stderr(START, |line| line.contains("start of service")).await;
+            let started = process.wait_for_stderr(START, |line| line.contains(STARTED)).await;
             if started.is_some() {
                 return Ok(Self { address, process, _directory: directory });
             }
@@ -97,6 +100,20 @@ impl Unbound {
     /// Where it answers, over UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes it forget all that it has learnt. Nothing may be asked of it meanwhile.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub async fn forget(&self) -> Result<(), UnboundError> {
+        let starts = || self.process.stderr().iter().filter(|line| line.contains(STARTED)).count();
+        let before = starts();
+        self.process.signal("HUP")?;
+        if eventually(START, || starts() > before).await {
+            return Ok(());
+        }
+        Err(UnboundError::DidNotStart(self.process.stderr().join("\n")))
     }
 
     /// What it logged so far; says why an answer is bogus.

@@ -57,9 +57,10 @@ pub(super) fn falsehood(
 
 /// What unbound makes of a question, behind the same attacker and knowing nothing yet.
 pub(super) async fn unbound(scene: &Scene, owner: &str, rr_type: RecordType) -> Result<Answer, DnsFailure> {
-    let unbound = Unbound::start_with(&scene.universe, scene.attacker.address, "  aggressive-nsec: no\n")
-        .await
-        .unwrap_or_else(|why| panic!("{why}"));
+    let start = Unbound::start_with(&scene.universe, scene.attacker.address, "  aggressive-nsec: no\n");
+    let started = scene.unbound.get_or_try_init(|| start).await;
+    let unbound = started.unwrap_or_else(|why| panic!("{why}"));
+    unbound.forget().await.unwrap();
     let server = Server { address: unbound.address(), protocol: Protocol::Udp };
     let config = UpstreamConfig { validation: Validation::trust_ad(), ..scene.config(vec![server]) };
     let theirs = Upstream::new(UpstreamConfig { timeout: Duration::from_secs(20), ..config }, clock());

@@ -12,6 +12,7 @@ mod changes;
 mod clocks;
 mod deaths;
 mod edits;
+mod generated;
 mod judges;
 mod seasons;
 mod wire;
@@ -26,6 +27,7 @@ use revouch_resolver::answer::canonical;
 use revouch_resolver::upstream::{
     Clock, Protocol, QueryBudget, Server, Upstream, UpstreamConfig, Validation,
 };
+use revouch_testbed::Unbound;
 use revouch_validator::answer::{Answer, DnsFailure, DnssecStatus};
 use revouch_validator::name::DnsName;
 use revouch_validator::rr::RrType;
@@ -91,6 +93,8 @@ struct Scene {
     lab: Lab,
     book: Arc<Book>,
     attacker: Attacker,
+    /// Behind the attacker, once it is asked.
+    unbound: tokio::sync::OnceCell<Unbound>,
 }
 
 impl Scene {
@@ -104,7 +108,7 @@ impl Scene {
         let lab = universe.serve(Listen::loopback()).await.unwrap();
         let book = Arc::new(book(lab.address()));
         let attacker = Attacker::start(Arc::clone(&book)).await;
-        Self { universe, lab, book, attacker }
+        Self { universe, lab, book, attacker, unbound: tokio::sync::OnceCell::new() }
     }
 
     fn anchors(&self) -> Arc<Anchors> {
