@@ -14,6 +14,8 @@ mod deaths;
 mod edits;
 mod generated;
 mod judges;
+mod loads;
+mod peers;
 mod seasons;
 mod wire;
 

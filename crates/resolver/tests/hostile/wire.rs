@@ -13,7 +13,7 @@ use super::*;
 const A: RecordType = RecordType::A;
 
 /// One way to answer, for the question about `www.nsec.test`, or for every question.
-struct Manner {
+pub(super) struct Manner {
     what: &'static str,
     plot: Plot,
 }
@@ -31,7 +31,7 @@ fn octets(
 }
 
 /// The genuine answer, changed as a message.
-fn message(what: &'static str, change: impl Fn(&mut Message) + Send + Sync + 'static) -> Manner {
+pub(super) fn message(what: &'static str, change: impl Fn(&mut Message) + Send + Sync + 'static) -> Manner {
     octets(what, move |asked, genuine| {
         let mut message = Message::from_vec(&genuine).unwrap();
         change(&mut message);
@@ -245,7 +245,7 @@ fn is_true(answer: &Answer) -> bool {
     answer.records == [revouch_validator::rr::RecordData::A("127.0.1.1".parse().unwrap())]
 }
 
-async fn endure_all(manners: &[Manner], protocol: Protocol) {
+pub(super) async fn endure_all(manners: &[Manner], protocol: Protocol) {
     let scene = Scene::new().await;
     let mut tests = Vec::new();
     for everywhere in [false, true] {
