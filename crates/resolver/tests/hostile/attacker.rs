@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+/// How late [`Reply::Late`] is: long enough for others to join, and shorter than any wait.
+const LATE: Duration = Duration::from_millis(200);
+
 /// A question as it came.
 #[derive(Clone)]
 pub(super) struct Asked {
@@ -66,6 +69,8 @@ pub(super) enum Reply {
     Message(Box<Message>),
     /// These octets, as they are; over TCP behind their length.
     Octets(Vec<Vec<u8>>),
+    /// A message, a fifth of a second later.
+    Late(Box<Message>),
     /// Nothing. A connection stays open.
     Silence,
     /// Something that only a stream can do; over UDP an answer that is cut.
@@ -188,7 +193,13 @@ impl Desk {
         self.seen.note(&asked);
         let genuine = self.book.look_up(asked.query().name(), asked.query().query_type()).await;
         let plot = Arc::clone(&self.plot.read().unwrap());
-        let reply = plot(&asked, genuine);
+        let reply = match plot(&asked, genuine) {
+            Reply::Late(message) => {
+                tokio::time::sleep(LATE).await;
+                Reply::Message(message)
+            }
+            reply => reply,
+        };
         Some((asked, reply))
     }
 }
@@ -204,7 +215,7 @@ async fn datagrams(socket: UdpSocket, desk: Arc<Desk>) {
         tasks.spawn(async move {
             let Some((asked, reply)) = desk.reply(&octets, false).await else { return };
             let all = match reply {
-                Reply::Message(message) => vec![asked.fitting(&message)],
+                Reply::Message(message) | Reply::Late(message) => vec![asked.fitting(&message)],
                 Reply::Octets(all) => all,
                 Reply::Silence => vec![],
                 Reply::Stream(_) => vec![asked.cut()],
@@ -254,7 +265,9 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
         stream.read_exact(&mut octets).await?;
         let Some((asked, reply)) = desk.reply(&octets, true).await else { continue };
         match reply {
-            Reply::Message(message) => stream.write_all(&framed(&asked.fitting(&message))).await?,
+            Reply::Message(message) | Reply::Late(message) => {
+                stream.write_all(&framed(&asked.fitting(&message))).await?
+            }
             Reply::Octets(all) => {
                 for octets in all {
                     stream.write_all(&framed(&octets)).await?;

@@ -12,10 +12,12 @@ mod changes;
 mod clocks;
 mod deaths;
 mod edits;
+mod failures;
 mod generated;
 mod judges;
 mod loads;
 mod peers;
+mod recursive;
 mod seasons;
 mod wire;
 
@@ -37,7 +39,7 @@ use revouch_validator::timestamp::Timestamp;
 use rustls::RootCertStore;
 use tokio::time::Instant;
 
-use self::attacker::{Attacker, Plot, Reply, framed, honest};
+use self::attacker::{Asked, Attacker, Plot, Reply, framed, honest};
 use self::book::Book;
 
 /// What one question may send in these tests: less than any budget of a gathering (`dns.md` section 2.9).
@@ -108,7 +110,12 @@ impl Scene {
     async fn of(builder: UniverseBuilder, book: impl Fn(std::net::SocketAddr) -> Book) -> Self {
         let universe = builder.build().unwrap();
         let lab = universe.serve(Listen::loopback()).await.unwrap();
-        let book = Arc::new(book(lab.address()));
+        let book = book(lab.address());
+        Self::over(universe, lab, book).await
+    }
+
+    async fn over(universe: Universe, lab: Lab, book: Book) -> Self {
+        let book = Arc::new(book);
         let attacker = Attacker::start(Arc::clone(&book)).await;
         Self { universe, lab, book, attacker, unbound: tokio::sync::OnceCell::new() }
     }

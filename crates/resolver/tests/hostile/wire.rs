@@ -6,7 +6,7 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::Record;
 use revouch_testbed::eventually;
 
-use super::attacker::{Asked, Stream};
+use super::attacker::Stream;
 use super::edits::forged_address;
 use super::*;
 
