@@ -38,7 +38,8 @@ pub(crate) struct Flight<V>(watch::Receiver<Option<V>>);
 #[derive(Debug)]
 pub(crate) struct Ticket<K: Hash + Eq, V> {
     key: K,
-    sender: watch::Sender<Option<V>>,
+    /// None once the value was handed out.
+    sender: Option<watch::Sender<Option<V>>>,
     flying: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
 }
 
@@ -62,7 +63,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
         }
         let (sender, receiver) = watch::channel(None);
         flying.insert(key.clone(), receiver.clone());
-        let ticket = Ticket { key: key.clone(), sender, flying: Arc::clone(&self.flying) };
+        let ticket = Ticket { key: key.clone(), sender: Some(sender), flying: Arc::clone(&self.flying) };
         Entered::First(ticket, Flight(receiver))
     }
 
@@ -75,15 +76,27 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
 
 impl<K: Hash + Eq, V> Ticket<K, V> {
     /// Hands the value to all who wait. Whoever comes later must find it elsewhere: keep it there before.
-    pub(crate) fn land(self, value: V) {
-        // Nobody waiting any more is no error.
-        let _ = self.sender.send(Some(value));
+    pub(crate) fn land(mut self, value: V) {
+        // The key first: whoever comes once the first has been told must not be told the same.
+        let sender = self.sender.take();
+        self.free();
+        if let Some(sender) = sender {
+            // Nobody waiting any more is no error.
+            let _ = sender.send(Some(value));
+        }
+    }
+
+    fn free(&self) {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 
 impl<K: Hash + Eq, V> Drop for Ticket<K, V> {
     fn drop(&mut self) {
-        self.flying.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        // Once it has landed the key may be somebody else's.
+        if self.sender.is_some() {
+            self.free();
+        }
     }
 }
 
@@ -96,7 +109,7 @@ impl<V: Clone> Flight<V> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::*;
 
@@ -126,6 +139,21 @@ mod tests {
         }
         assert_eq!(flights.len(), 0);
         assert!(matches!(flights.enter(&1, || Some(8)), Entered::Known(8)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_comes_after_the_landing_is_not_told_what_has_landed() {
+        let flights = Arc::new(Flights::new(4));
+        for round in 0..2000 {
+            let (ticket, own) = first(&flights, 1);
+            let landing = tokio::spawn(async move { ticket.land(round) });
+            assert_eq!(own.landed().await, Some(round));
+            // The waiter has been told, so the flight is over, though its task may not be.
+            let next = first(&flights, 1);
+            landing.await.unwrap();
+            assert_eq!(flights.len(), 1, "the next flight is not the last one's to end");
+            drop(next);
+        }
     }
 
     #[tokio::test]
