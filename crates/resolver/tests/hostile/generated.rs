@@ -7,7 +7,7 @@ use super::edits::{Edit, Tampering, dname, forged_address};
 use super::*;
 
 /// Attacks for each seed.
-const ATTACKS: usize = 200;
+const ATTACKS: usize = 150;
 
 const SEEDS: u64 = 6;
 

@@ -247,7 +247,9 @@ async fn no_key_comes_in_that_the_dns_does_not_vouch_for() {
     for signing in SIGNINGS {
         let scene = Scene::of(cast.universe(signing), Book::new).await;
         let book = &scene.book;
-        for identity in [&cast.impostor, &cast.stranger] {
+        // A key that no authority vouches for needs a TLSA record, so there is less to try.
+        let strangers = if signing == Signing::Nsec { &[&cast.stranger][..] } else { &[] };
+        for identity in [&cast.impostor].into_iter().chain(strangers.iter().copied()) {
             let tlsa = RecordType::TLSA;
             let mut ways = beliefs(book, owner, tlsa, Cast::forged_tlsa(identity), &similar).await;
             ways.extend(absences(book, owner, tlsa, &similar).await);

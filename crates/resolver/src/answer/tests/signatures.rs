@@ -204,6 +204,22 @@ fn the_key_set_must_be_signed_by_a_key_that_is_delegated() {
 }
 
 #[test]
+fn while_keys_are_rolled_either_signs_and_afterwards_only_the_new_one() {
+    let (old, new) = (Zone::new(), Zone::new());
+    let www = || vec![record("www.signed.test.", a(1))];
+    let by_both = || [old.sign(&www(), None), new.sign(&www(), None).split_off(1)].concat();
+    // The old key is delegated and signs the set of both.
+    let both = old.keys_with(&[new.dnskey()]).unwrap();
+    for section in [old.sign(&www(), None), new.sign(&www(), None), by_both()] {
+        assert!(valid(section, &both));
+    }
+    let (before, after) = (old.keys(), new.keys());
+    assert!(valid(by_both(), &before) && valid(by_both(), &after));
+    assert!(!valid(new.sign(&www(), None), &before));
+    assert!(!valid(old.sign(&www(), None), &after));
+}
+
+#[test]
 fn keys_with_nxdomain_are_a_contradiction() {
     let zone = Zone::new();
     let key = record(SIGNED, RData::DNSSEC(DNSSECRData::DNSKEY(zone.dnskey())));
