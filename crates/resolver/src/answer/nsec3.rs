@@ -1,7 +1,7 @@
 //! Denial of existence by NSEC3 records of one zone (RFC 5155 section 8, RFC 6840 section 4.1, RFC 9276 section 3.2).
 //!
-//! Hashing is bounded: more than [`MAX_ITERATIONS`] are not computed (the zone counts as insecure), and one message costs at most
-//! [`MAX_ROUNDS`] rounds of SHA-1 (CVE-2023-50868).
+//! Hashing is bounded: more than [`MAX_ITERATIONS`] are not computed (the zone counts as insecure), and one denial costs at most
+//! [`MAX_ROUNDS`] rounds of SHA-1 (CVE-2023-50868). A message has one, and one name to hash for each alias made from a wildcard before it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::answer::Negation;
 /// With more iterations a zone is treated as insecure (RFC 9276 section 3.2; the number is that of the validators in use).
 pub(crate) const MAX_ITERATIONS: u16 = 150;
 
-/// The most rounds of SHA-1 for one message: every label of the longest name without iterations, 66 names with the most.
+/// The most rounds of SHA-1 for one denial: every label of the longest name without iterations, 66 names with the most.
 const MAX_ROUNDS: u32 = 10_000;
 
 /// The NSEC3 records of one zone, all with the same salt and iterations.
