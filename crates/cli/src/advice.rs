@@ -3,24 +3,27 @@
 //! Promises: nothing here decides anything; everything is told from what was recorded. Names are printed in presentation format,
 //! other text of the peer's escaped.
 
+mod dane;
+mod presented;
+mod questions;
 mod records;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use revouch_validator::answer::DnssecStatus;
-use revouch_validator::cert::CertificateFacts;
-use revouch_validator::escape::escape;
-use revouch_validator::evidence::{Evidence, Observation, Outcome};
+use revouch_validator::connection::Connection;
+use revouch_validator::evidence::{Evidence, Observation};
 use revouch_validator::name::DnsName;
 use revouch_validator::policy::{Confirm, Policy};
 use revouch_validator::reason::Reason;
 use revouch_validator::record::Record;
 use revouch_validator::rr::{RecordData, RrType};
-use revouch_validator::verdict::{CheckOutcome, Verdict};
+use revouch_validator::verdict::Verdict;
 use serde::Serialize;
 
-/// The most questions that are listed.
-const MOST_QUESTIONS: usize = 6;
+use crate::logline::LogLine;
+use presented::Presented;
+pub(crate) use questions::Asking;
+use questions::MOST_QUESTIONS;
 
 /// One thing to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,39 +47,82 @@ pub(crate) enum Who {
 
 /// What is known of a refused connection.
 pub(crate) struct Situation<'r> {
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) source_port: u16,
-    pub(crate) local_port: u16,
-    pub(crate) facts: Option<CertificateFacts>,
-    pub(crate) policy: Option<&'r Policy>,
-    pub(crate) evidence: Option<&'r Evidence>,
-    /// The confirmed name whose check failed; `None` where there is none, or it was the address.
-    pub(crate) name: Option<DnsName>,
+    source: Option<IpAddr>,
+    source_port: u16,
+    local_port: u16,
+    certificate: Presented,
+    /// The decision with everything that it was made from; `None` for a line of the access log.
+    record: Option<&'r Record>,
+    /// The failed check that gave the reason.
+    ground: Option<Ground>,
+    /// The name of that check; `None` where there is none, or it was the address.
+    name: Option<DnsName>,
     /// It was the address (R3) that came furthest.
-    pub(crate) by_address: bool,
-    /// Certificates that were sent.
-    pub(crate) sent: usize,
+    by_address: bool,
+    asking: Asking,
+}
+
+/// The check at which a peer was refused.
+struct Ground {
+    check: String,
+    candidate: Option<String>,
+    seen: String,
 }
 
 impl<'r> Situation<'r> {
     /// What a record and the verdict on it tell.
-    pub(crate) fn of(record: &'r Record, verdict: &Verdict) -> Self {
-        // The reason is the first failed check of the candidate that came furthest, the earlier of equals.
-        let failed = verdict.checks().iter().filter(|check| check.outcome == CheckOutcome::Fail);
-        let furthest = failed.min_by_key(|check| std::cmp::Reverse(stage(check.check)));
-        let candidate = furthest.and_then(|check| check.candidate.as_deref());
-        let by_address = candidate.is_some_and(|text| text.parse::<IpAddr>().is_ok());
+    pub(crate) fn of(record: &'r Record, verdict: &Verdict, asking: Asking) -> Self {
+        let ground = verdict.decisive().map(|check| Ground {
+            check: check.check.to_owned(),
+            candidate: check.candidate.clone(),
+            seen: check.seen.clone(),
+        });
         Self {
             source: Some(record.connection.source()),
             source_port: record.connection.source_port,
             local_port: record.connection.local_port,
-            facts: CertificateFacts::parse(record.chain.leaf()).ok(),
-            policy: Some(&record.policy),
-            evidence: record.evidence.as_ref(),
+            certificate: Presented::of(record.chain.leaf(), record.chain.certificates().len()),
+            record: Some(record),
+            asking,
+            ..Self::at(ground)
+        }
+    }
+
+    /// What a line of the access log tells.
+    pub(crate) fn of_line(line: &LogLine) -> Self {
+        let ground = line.get("check").zip(line.get("seen")).map(|(check, seen)| Ground {
+            check: check.to_owned(),
+            candidate: line.get("candidate").map(str::to_owned),
+            seen: seen.to_owned(),
+        });
+        Self {
+            source: line.source(),
+            source_port: line.source_port(),
+            local_port: line.local_port(),
+            certificate: Presented::of_line(line.get("cert_names"), line.get("spki_sha256")),
+            ..Self::at(ground)
+        }
+    }
+
+    fn at(ground: Option<Ground>) -> Self {
+        let candidate = ground.as_ref().and_then(|ground| ground.candidate.as_deref());
+        let by_address = candidate.is_some_and(|text| text.parse::<IpAddr>().is_ok());
+        Self {
+            source: None,
+            source_port: 0,
+            local_port: 0,
+            certificate: Presented::default(),
+            record: None,
             name: candidate.filter(|_| !by_address).and_then(|text| text.parse().ok()),
             by_address,
-            sent: record.chain.certificates().len(),
+            ground,
+            asking: Asking::default(),
         }
+    }
+
+    /// The decision wanted answers that a record does not have: other than of a connection, it was not too early for them.
+    pub(crate) fn evidence_is_incomplete(&self) -> Option<Incomplete> {
+        Some(if self.record?.evidence.is_none() { Incomplete::NothingAsked } else { Incomplete::OfAnother })
     }
 
     /// What must be changed for this reason; nothing where the remedy's own words say all.
@@ -101,11 +147,17 @@ impl<'r> Situation<'r> {
             | Reason::KeyUsage
             | Reason::PathEku
             | Reason::Expired
-            | Reason::NotYetValid => self.other_certificate().into_iter().collect(),
+            | Reason::NotYetValid => self.other_certificate(),
             Reason::Revoked => {
                 vec![peer("present a new certificate with a new key: this one was revoked by its CA")]
             }
-            Reason::UnknownIssuer => vec![self.unknown_issuer()],
+            Reason::UnknownIssuer => vec![self.certificate.unknown_issuer()],
+            Reason::PathInvalid => self.certificate.invalid_path(self.seen()),
+            Reason::RevocationUnknown => {
+                self.certificate.crl("put into trust.crlFiles the current CRL", self.seen())
+            }
+            Reason::CrlExpired => self.certificate.crl("fetch the current CRL", self.seen()),
+            Reason::EvidenceMissing => self.ask_again(),
             Reason::DnsBogus
             | Reason::DnsTimeout
             | Reason::DnsServfail
@@ -126,11 +178,7 @@ impl<'r> Situation<'r> {
             | Reason::BadSignature
             | Reason::CertificateUnreadable
             | Reason::ServerAuthRejected
-            | Reason::DnsRateLimited
-            | Reason::EvidenceMissing
-            | Reason::RevocationUnknown
-            | Reason::CrlExpired
-            | Reason::PathInvalid => Vec::new(),
+            | Reason::DnsRateLimited => Vec::new(),
         }
     }
 
@@ -147,11 +195,9 @@ impl<'r> Situation<'r> {
     }
 
     fn confirm(&self) -> Vec<Advice> {
-        let matching =
-            |name: &DnsName| self.facts.as_ref().is_some_and(|facts| facts.matches_dns(name).is_some());
         let given = self.ptr_names();
-        let ours: Vec<_> = given.iter().filter(|name| matching(name)).collect();
-        if self.policy.is_some_and(|policy| policy.confirm == Confirm::Forward) {
+        let ours = given.iter().find(|name| self.certificate.matches(name));
+        if self.policy().is_some_and(|policy| policy.confirm == Confirm::Forward) {
             return vec![Advice {
                 who: Who::Peer,
                 what:
@@ -160,7 +206,7 @@ impl<'r> Situation<'r> {
                 records: vec![records::address(self.source, &self.host())],
             }];
         }
-        match ours.first() {
+        match ours {
             Some(name) => vec![Advice {
                 who: Who::Peer,
                 what: format!(
@@ -176,8 +222,9 @@ impl<'r> Situation<'r> {
         let confirmed =
             self.name.as_ref().map_or_else(|| "the confirmed name".to_owned(), ToString::to_string);
         let mut advice = vec![peer(format!("present a certificate with the dNSName {confirmed}"))];
-        let named = self.facts.as_ref().is_some_and(|facts| !facts.dns.is_empty());
-        if named && self.policy.is_none_or(|policy| policy.confirm == Confirm::ReverseDns) {
+        if !self.certificate.dns.is_empty()
+            && self.policy().is_none_or(|policy| policy.confirm == Confirm::ReverseDns)
+        {
             let mut names = self.publish_names();
             names.what = "or let the address lead to a name that the certificate has".to_owned();
             advice.push(names);
@@ -187,14 +234,13 @@ impl<'r> Situation<'r> {
 
     fn address_mismatch(&self) -> Vec<Advice> {
         let mut advice = Vec::new();
-        let facts = self.facts.as_ref();
-        if let Some(own) = facts.and_then(|facts| facts.ip.first()) {
+        if let Some(own) = self.certificate.ip.first() {
             advice.push(peer(format!("connect from {own}, the address in the certificate")));
         }
         if let Some(source) = self.source {
             advice.push(peer(format!("or present a certificate with the iPAddress {source}")));
         }
-        if facts.is_some_and(|facts| !facts.dns.is_empty()) {
+        if !self.certificate.dns.is_empty() {
             let mut names = self.publish_names();
             names.what = "or let the address lead to a name that the certificate has".to_owned();
             advice.push(names);
@@ -207,11 +253,10 @@ impl<'r> Situation<'r> {
         let shown: Vec<String> = names.iter().take(MOST_QUESTIONS).map(ToString::to_string).collect();
         let mut advice = Vec::new();
         if !shown.is_empty() {
-            let what =
-                format!("if this peer is meant, add its name to identity.names: {}", shown.join(" or "));
-            advice.push(Advice { who: Who::Here, what, records: Vec::new() });
+            let shown = shown.join(" or ");
+            advice.push(here(format!("if this peer is meant, add its name to identity.names: {shown}")));
         }
-        if self.policy.is_none_or(|policy| policy.confirm == Confirm::ReverseDns) {
+        if self.policy().is_none_or(|policy| policy.confirm == Confirm::ReverseDns) {
             let mut publish = self.publish_names();
             publish.what = "publish a PTR record to a name that is listed here".to_owned();
             advice.push(publish);
@@ -219,39 +264,9 @@ impl<'r> Situation<'r> {
         advice
     }
 
-    fn publish_tlsa(&self, reason: Reason) -> Vec<Advice> {
-        let what = if reason == Reason::TlsaMismatch {
-            "publish a TLSA record for the certificate that is in use, and take away the one of the old certificate a TTL later"
-        } else {
-            "publish a TLSA record for the certificate"
-        };
-        let owner = self.tlsa_owner();
-        let secure = self.records_are_secure();
-        let mut advice = Vec::new();
-        if secure {
-            advice.push(self.tlsa(what.to_owned(), &owner, 3));
-        } else {
-            let pkix = format!(
-                "{what}; as the zone is not signed, only usages 0 and 1 count, and the certificate needs a path to a CA that is trusted here"
-            );
-            advice.push(self.tlsa(pkix, &owner, 1));
-            advice.push(self.tlsa("or sign the zone, and then".to_owned(), &owner, 3));
-        }
-        advice
-    }
-
-    fn waive_by_dane(&self) -> Advice {
-        let what = "or publish a DANE-EE(3) record in a signed zone, which waives this check".to_owned();
-        self.tlsa(what, &self.tlsa_owner(), 3)
-    }
-
-    fn tlsa(&self, what: String, owner: &str, usage: u8) -> Advice {
-        Advice { who: Who::Peer, what, records: vec![records::tlsa(owner, usage, self.facts.as_ref())] }
-    }
-
     fn publish_port(&self) -> Advice {
         let host = self.base();
-        let service = self.policy.and_then(|policy| policy.services.first());
+        let service = self.policy().and_then(|policy| policy.services.first());
         Advice {
             who: Who::Peer,
             what: "bind the source port of outbound connections, and publish it (here the one that this connection had)".to_owned(),
@@ -259,99 +274,50 @@ impl<'r> Situation<'r> {
         }
     }
 
-    /// What the certificate is, beside what it has to be.
-    fn other_certificate(&self) -> Option<Advice> {
-        let facts = self.facts.as_ref()?;
-        let others: Vec<String> =
-            facts.other.iter().map(|(kind, count)| format!("{count} of type {kind}")).collect();
-        let mixed =
-            if others.is_empty() { String::new() } else { format!(", other names: {}", others.join(", ")) };
-        Some(peer(format!(
-            "present another certificate; this one has EKU {}, {} dNSName, {} iPAddress{mixed}, is valid from {} to {}",
-            facts.eku,
-            facts.dns.len(),
-            facts.ip.len(),
-            facts.not_before,
-            facts.not_after
-        )))
+    fn other_certificate(&self) -> Vec<Advice> {
+        self.certificate.another(self.seen())
     }
 
-    fn unknown_issuer(&self) -> Advice {
-        let subject = self.facts.as_ref().map_or("", CertificateFacts::subject_display);
-        let subject = if subject.is_empty() { "a subject without name" } else { subject };
-        peer(format!(
-            "send the intermediate certificates too ({} certificate{} came, the first is of {subject}), or present a certificate of a CA \
-             that is trusted here",
-            self.sent,
-            if self.sent == 1 { "" } else { "s" }
-        ))
-    }
-
-    /// Which questions failed, to be asked again by hand.
-    fn failed_questions(&self, reason: Reason) -> Vec<Advice> {
-        let failed = self.observations().filter(|observation| match &observation.outcome {
-            Outcome::Failure(failure) => Reason::from(failure) == reason,
-            Outcome::Answer(_) => false,
-        });
-        let what = match reason {
-            Reason::DnsBogus => "mend the signatures, or the DS record, of the zone of",
-            Reason::DnsIntoExemptZone => "give the name records of its own instead of an alias:",
-            Reason::MulticastRefused => "only multicast DNS could tell:",
-            _ => "see that the zone's servers answer",
-        };
-        let who = if reason == Reason::MulticastRefused { Who::Here } else { Who::Peer };
-        let asked = failed.take(MOST_QUESTIONS).map(|observation| {
-            let question = &observation.question;
-            let (name, rr_type) = (&question.name, question.rr_type);
-            let what = format!("{what} {name} {rr_type} (try: revouch dns '{name}' {rr_type})");
-            Advice { who, what, records: Vec::new() }
-        });
-        asked.collect()
-    }
-
-    /// R10: which answers are not signed.
-    fn sign_zones(&self) -> Vec<Advice> {
-        let unsigned = self.observations().filter(|observation| match &observation.outcome {
-            Outcome::Answer(answer) => answer.status == DnssecStatus::Insecure,
-            Outcome::Failure(_) => false,
-        });
-        let shown: Vec<String> = unsigned.take(MOST_QUESTIONS).map(|o| o.question.to_string()).collect();
-        let shown = if shown.is_empty() { "its names and its address".to_owned() } else { shown.join(", ") };
-        vec![peer(format!("sign the zones that hold {shown}"))]
+    /// The evidence does not hold what the decision wants to know.
+    fn ask_again(&self) -> Vec<Advice> {
+        match (self.evidence_is_incomplete(), self.seen()) {
+            (Some(Incomplete::NothingAsked), _) => {
+                vec![here("ask the DNS, without --no-dns, or give recorded answers with --evidence")]
+            }
+            (Some(Incomplete::OfAnother), Some(seen)) => {
+                vec![here(format!("ask the DNS, without --evidence: the record lacks {seen}"))]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn address_not_allowed(&self) -> Vec<Advice> {
-        let source = self.source.map_or_else(|| "the address".to_owned(), |source| source.to_string());
-        let what = format!("if this peer is meant, add {source} to identity.addresses");
-        vec![Advice { who: Who::Here, what, records: Vec::new() }]
+        let Some(source) = self.source else { return Vec::new() };
+        let connection = Connection::new(SocketAddr::new(source, self.source_port), self.local_port);
+        vec![here(if connection.source_is_usable() {
+            format!("if this peer is meant, add {source} to identity.addresses")
+        } else {
+            format!(
+                "no peer connects from {source}, whatever the policy: give the address that it really has, or look at what hides it"
+            )
+        })]
     }
 
     /// The name that the peer should have, with its final dot: the confirmed one where that is the one that counts, else one that
     /// the policy lists and the certificate has, else one of the certificate.
     fn host(&self) -> String {
-        let facts = self.facts.as_ref();
-        let own: Vec<DnsName> = facts
-            .map(|facts| {
-                facts
-                    .dns
-                    .iter()
-                    .filter(|name| !name.starts_with('*'))
-                    .filter_map(|name| name.parse().ok())
-                    .collect()
-            })
-            .unwrap_or_default();
-        let listed = self.policy.and_then(|policy| policy.names.as_deref());
+        let listed = self.policy().and_then(|policy| policy.names.as_deref());
         let best = match listed {
-            None => own.first().cloned(),
+            None => self.certificate.hosts().next(),
             Some(patterns) => {
-                let matching = own.iter().find(|name| patterns.iter().any(|pattern| pattern.matches(name)));
-                matching.cloned().or_else(|| patterns.iter().find_map(|pattern| pattern.exact().cloned()))
+                let matches = |name: &DnsName| patterns.iter().any(|pattern| pattern.matches(name));
+                let matching = self.certificate.hosts().find(matches);
+                matching.or_else(|| patterns.iter().find_map(|pattern| pattern.exact().cloned()))
             }
         };
-        let wildcard = || facts.and_then(|facts| facts.dns.iter().find_map(|name| name.strip_prefix("*.")));
-        match (best, wildcard()) {
+        match (best, self.certificate.wildcard_parent()) {
             (Some(name), _) => records::dotted(&name),
-            (None, Some(parent)) => format!("<host>.{}.", escape(parent).trim_end_matches('.')),
+            (None, Some(parent)) => format!("<host>.{}.", parent.trim_end_matches('.')),
             (None, None) => "<host name of the certificate>.".to_owned(),
         }
     }
@@ -365,40 +331,10 @@ impl<'r> Situation<'r> {
         }
     }
 
-    /// Where the TLSA set that counts stands, or is to stand.
-    fn tlsa_owner(&self) -> String {
-        let base = self.base();
-        let existing = self.observations().find(|observation| {
-            let question = &observation.question;
-            let below = base.strip_suffix('.').and_then(|name| name.parse::<DnsName>().ok());
-            let here = below.is_some_and(|base| question.name.is_at_or_below(&base));
-            let has = matches!(&observation.outcome, Outcome::Answer(answer) if !answer.records.is_empty());
-            question.rr_type == RrType::TLSA && here && has
-        });
-        if let Some(observation) = existing {
-            return records::dotted(&observation.question.name);
-        }
-        let listed = self.policy.and_then(|policy| policy.ports.as_deref()).and_then(<[u16]>::first);
-        records::port_owner(&base, listed.copied().unwrap_or(self.local_port))
-    }
-
-    /// Whether usage 3 would count there: as far as is known, everything about the name is Secure.
-    fn records_are_secure(&self) -> bool {
-        let base = self.base();
-        let base: Option<DnsName> = base.strip_suffix('.').and_then(|name| name.parse().ok());
-        let about = |observation: &&Observation| {
-            let question = &observation.question;
-            let wanted = matches!(question.rr_type, RrType::TLSA | RrType::A | RrType::AAAA);
-            wanted && base.as_ref().is_some_and(|base| question.name.is_at_or_below(base))
-        };
-        let mut known = self.observations().filter(about).peekable();
-        known.peek().is_some()
-            && known.all(|o| matches!(&o.outcome, Outcome::Answer(a) if a.status == DnssecStatus::Secure))
-    }
-
-    /// The names of the PTR answer.
+    /// The names of the PTR answer; of a log line those that the decisive check tells.
     fn ptr_names(&self) -> Vec<DnsName> {
-        let Some((source, evidence)) = self.source.zip(self.evidence) else { return Vec::new() };
+        let Some(record) = self.record else { return self.told_names() };
+        let Some((source, evidence)) = self.source.zip(record.evidence.as_ref()) else { return Vec::new() };
         let answer = evidence.outcome(&DnsName::reverse(source), RrType::PTR).and_then(Result::ok);
         let records = answer.into_iter().flat_map(|answer| &answer.records);
         let names = records
@@ -406,22 +342,41 @@ impl<'r> Situation<'r> {
         names.take(64).collect()
     }
 
+    fn told_names(&self) -> Vec<DnsName> {
+        match &self.ground {
+            Some(ground) if ground.check == "listed" => {
+                let seen = ground.seen.split(" and ").next().unwrap_or_default();
+                // What is no list of names holds spaces, and is no name.
+                seen.split(", ").filter_map(|name| name.parse().ok()).collect()
+            }
+            _ => self.name.clone().into_iter().collect(),
+        }
+    }
+
     fn observations(&self) -> impl Iterator<Item = &'r Observation> {
-        self.evidence.into_iter().flat_map(Evidence::iter)
+        self.record.and_then(|record| record.evidence.as_ref()).into_iter().flat_map(Evidence::iter)
+    }
+
+    fn policy(&self) -> Option<&'r Policy> {
+        self.record.map(|record| &record.policy)
+    }
+
+    fn seen(&self) -> Option<&str> {
+        self.ground.as_ref().map(|ground| &*ground.seen)
     }
 }
 
-/// How far a candidate has come when this check is made, in the order of `docs/verdict.md`.
-fn stage(check: &str) -> u8 {
-    match check {
-        "forward" => 1,
-        "answers" | "dnssec" => 2,
-        "source-port" => 3,
-        "tlsa" | "class" | "names-mixed" => 4,
-        "path" => 5,
-        "name" => 6,
-        _ => 0,
-    }
+/// Why a record does not hold the answers that the decision wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Incomplete {
+    /// It holds none.
+    NothingAsked,
+    /// They were gathered for another policy.
+    OfAnother,
+}
+
+fn here(what: impl Into<String>) -> Advice {
+    Advice { who: Who::Here, what: what.into(), records: Vec::new() }
 }
 
 fn peer(what: impl Into<String>) -> Advice {

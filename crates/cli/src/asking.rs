@@ -20,6 +20,19 @@ pub(crate) struct AskingArgs {
 }
 
 impl AskingArgs {
+    /// The options again, each behind a space, to be pasted into a shell.
+    pub(crate) fn as_words(&self) -> String {
+        let mut words = String::new();
+        if !self.resolver.is_empty() {
+            let servers: Vec<String> = self.resolver.iter().map(ToString::to_string).collect();
+            words.push_str(&format!(" --resolver {}", quoted(&servers.join(","))));
+        }
+        if let Some(path) = &self.trust_anchor {
+            words.push_str(&format!(" --trust-anchor {}", quoted(&path.display().to_string())));
+        }
+        words
+    }
+
     /// Puts what was given in the place of what the builder has.
     pub(crate) fn apply(&self, mut builder: Builder) -> Result<Builder, Failure> {
         if !self.resolver.is_empty() {
@@ -42,6 +55,16 @@ pub(crate) fn build(builder: Builder) -> Result<Resolver, Failure> {
         .map_err(|error| Failure::new(format!("{error}; --resolver ADDR names the servers to ask")))
 }
 
+/// A word as a shell reads it back, in quotes if it has to be.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 fn server(text: &str) -> Result<SocketAddr, String> {
     const PORT: u16 = 53;
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -53,6 +76,8 @@ fn server(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -67,5 +92,23 @@ mod tests {
             assert_eq!(server(text).map(|address| address.to_string()), Ok(expected.to_owned()));
         }
         assert!(server("ns.example").is_err() && server("").is_err());
+    }
+
+    #[test]
+    fn the_options_are_told_as_words_of_a_shell() {
+        let told = |path: Option<&str>| {
+            AskingArgs {
+                resolver: vec![server("192.0.2.53").unwrap(), server("::1").unwrap()],
+                trust_anchor: path.map(PathBuf::from),
+            }
+            .as_words()
+        };
+        assert_eq!(told(None), " --resolver '192.0.2.53:53,[::1]:53'");
+        assert_eq!(
+            told(Some("a/root.key")),
+            " --resolver '192.0.2.53:53,[::1]:53' --trust-anchor a/root.key"
+        );
+        assert_eq!(told(Some("it's;x")), r" --resolver '192.0.2.53:53,[::1]:53' --trust-anchor 'it'\''s;x'");
+        assert_eq!(AskingArgs { resolver: vec![], trust_anchor: None }.as_words(), "");
     }
 }

@@ -15,14 +15,14 @@ use revouch_validator::connection::Connection;
 use revouch_validator::decide::{Case, decide};
 use revouch_validator::evidence::Evidence;
 use revouch_validator::plan;
-use revouch_validator::policy::{Multicast, Policy};
+use revouch_validator::policy::{Multicast, Policy, SourcePort};
 use revouch_validator::record::Record;
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::Verdict;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::advice::Situation;
+use crate::advice::{Asking, Situation};
 use crate::asking::{AskingArgs, build};
 use crate::exit::Failure;
 use crate::explain::Why;
@@ -30,6 +30,9 @@ use crate::runtime::block_on;
 use crate::show::{self, Style, print, print_json};
 use crate::{files, time};
 use policy::Chosen;
+
+/// How far from now `--at` may be and still mean now.
+const NOW_SECONDS: u64 = 3600;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -107,6 +110,12 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         tracing::warn!("{warning}");
     }
     let trust = chosen.trust(args.roots.as_deref(), &args.crl)?;
+    if chosen.policy().source_port == SourcePort::Require && args.source.port() == 0 {
+        return Err(Failure::new(format!(
+            "PeerPolicy {}: dns.sourcePort is Require, so the decision depends on the peer's port: say the port: --source IP:PORT",
+            chosen.name()
+        )));
+    }
     let connection = Connection::new(args.source, chosen.local_port(args.local_port)?);
     let evidence = match recorded {
         Some(record) => of_record(record, &connection)?,
@@ -127,7 +136,7 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
     if let Some(path) = &args.save_evidence {
         save(path, &record)?;
     }
-    let why = Why::new(verdict.reason(), &Situation::of(&record, &verdict));
+    let why = Why::new(verdict.reason(), &Situation::of(&record, &verdict, asking(args)));
     let accepted = verdict.is_accepted();
     if json {
         print_json(&Report {
@@ -143,6 +152,13 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         print(&format!("{}{}", show::verdict(&verdict, style), why.text(style)))?;
     }
     Ok(accepted)
+}
+
+/// How the answers were had, for the advice.
+fn asking(args: &Args) -> Asking {
+    let is_far = |at: Timestamp| at.0.abs_diff(time::or_now(None).0) > NOW_SECONDS;
+    let asked_now = args.evidence.is_none() && !args.no_dns;
+    Asking { options: args.asking.as_words(), at_another_time: asked_now && args.at.is_some_and(is_far) }
 }
 
 /// Asks the DNS what the policy wants to know, as the proxy would, from a cold cache.

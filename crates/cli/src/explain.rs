@@ -10,7 +10,7 @@ use revouch_validator::verdict::Verdict;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::advice::{Advice, Situation, Who};
+use crate::advice::{Advice, Asking, Situation, Who};
 use crate::exit::Failure;
 use crate::logline::LogLine;
 use crate::show::{self, Colour, Style, print, print_json};
@@ -111,7 +111,10 @@ struct AlertTold {
 impl Why {
     pub(crate) fn new(reason: Option<Reason>, situation: &Situation<'_>) -> Self {
         let Some(reason) = reason else { return Self::default() };
-        let found = remedy::of(reason);
+        let found = match situation.evidence_is_incomplete().filter(|_| reason == Reason::EvidenceMissing) {
+            Some(incomplete) => remedy::of_incomplete(incomplete),
+            None => remedy::of(reason),
+        };
         Self {
             reason: Some(reason),
             alert: reason.alert().map(|alert| AlertTold { number: alert.number(), name: alert.name() }),
@@ -145,7 +148,7 @@ impl Why {
 impl OfRecord {
     fn new(record: &Record) -> Self {
         let verdict = record.replay();
-        let situation = Situation::of(record, &verdict);
+        let situation = Situation::of(record, &verdict, Asking::default());
         Self {
             policy_name: record.policy_name.as_deref().map(escape),
             source: record.connection.source().to_string(),
@@ -180,18 +183,7 @@ impl OfRecord {
 
 impl OfLine {
     fn new(line: LogLine) -> Self {
-        let situation = Situation {
-            source: line.source(),
-            source_port: line.source_port(),
-            local_port: line.local_port(),
-            facts: None,
-            policy: None,
-            evidence: None,
-            name: None,
-            by_address: false,
-            sent: 0,
-        };
-        let why = Why::new(line.reason(), &situation);
+        let why = Why::new(line.reason(), &Situation::of_line(&line));
         Self { fields: line.fields().clone(), why, line }
     }
 
@@ -213,6 +205,13 @@ impl OfLine {
             if let Some(value) = field(name) {
                 out.push_str(&format!("{word} {value}"));
             }
+        }
+        if let Some((check, seen)) = field("check").zip(field("seen")) {
+            let about = field("candidate").map_or_else(String::new, |name| format!(" of {name}"));
+            out.push_str(&format!("\n  {} {check}{about}: {seen}", bold("failed")));
+        }
+        if let Some(names) = field("cert_names") {
+            out.push_str(&format!("\n  {} a certificate for {names}", bold("sent")));
         }
         for (word, names) in [
             ("is", &["identity", "class", "matched_name", "dnssec"][..]),

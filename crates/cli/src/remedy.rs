@@ -2,6 +2,8 @@
 
 use revouch_validator::reason::Reason;
 
+use crate::advice::Incomplete;
+
 const PAGE: &str = include_str!("../../../docs/reasons.md");
 
 /// What the page says of one reason.
@@ -14,6 +16,20 @@ pub(crate) struct Remedy {
 /// Looks a reason up. A test holds that every reason has its line, so that the empty texts are never seen.
 pub(crate) fn of(reason: Reason) -> Remedy {
     PAGE.lines().find_map(|line| row(line, reason)).unwrap_or(Remedy { cause: "", remedy: "" })
+}
+
+/// `evidence_missing` of a decision by hand, where no peer was too quick: the answers are not there because of how it was made.
+pub(crate) fn of_incomplete(incomplete: Incomplete) -> Remedy {
+    match incomplete {
+        Incomplete::NothingAsked => Remedy {
+            cause: "Nothing was asked of the DNS (--no-dns), and without it only a person is accepted.",
+            remedy: "Decide with the answers of the DNS.",
+        },
+        Incomplete::OfAnother => Remedy {
+            cause: "The recorded answers do not hold what this policy wants to know.",
+            remedy: "Decide with answers that were gathered for this policy.",
+        },
+    }
 }
 
 /// Reads `| name | rules | alert | cause | remedy |` if it is about this reason.

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use revouch_validator::cert::{CertificateFacts, Fingerprint};
 use revouch_validator::name::DnsName;
 use revouch_validator::policy::Service;
 
@@ -26,11 +25,8 @@ pub(super) fn address(source: Option<IpAddr>, host: &str) -> String {
 }
 
 /// For the key of the leaf: `SPKI(1)` and SHA-256(1), as RFC 7671 section 5.1 recommends.
-pub(super) fn tlsa(owner: &str, usage: u8, facts: Option<&CertificateFacts>) -> String {
-    let digest = facts.map_or_else(
-        || "<SHA-256 of the certificate's SubjectPublicKeyInfo>".to_owned(),
-        |facts| Fingerprint::of(&facts.spki).to_string(),
-    );
+pub(super) fn tlsa(owner: &str, usage: u8, digest: Option<&str>) -> String {
+    let digest = digest.unwrap_or("<SHA-256 of the certificate's SubjectPublicKeyInfo>");
     format!("{owner} TLSA {usage} 1 1 {digest}")
 }
 

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
 use x509_parser::nom::Parser as _;
+use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -29,8 +30,8 @@ pub(crate) use self::base64_list::{base64_list, certificates_from_base64};
 pub(crate) use self::der::{Reader, tag};
 pub use self::fingerprint::Fingerprint;
 pub use self::key::{KeyAlgorithm, KeyFacts, MAX_RSA_BITS, MIN_RSA_BITS, WeakKey};
-pub use self::names::OtherName;
-use self::names::{GeneralName, cn_names_device, dns_matches, ip_matches, read_general_name};
+use self::names::{GeneralName, cn_names_device, ip_matches, read_general_name};
+pub use self::names::{OtherName, dns_matches};
 use self::subject::subject_text;
 use crate::name::DnsName;
 use crate::timestamp::Timestamp;
@@ -202,6 +203,12 @@ impl CertificateFacts {
     #[must_use]
     pub fn subject_says_all(&self) -> bool {
         self.subject_says_all
+    }
+
+    /// The issuer's name, as [`subject_display`](Self::subject_display); empty if it cannot be read.
+    #[must_use]
+    pub fn issuer_display(&self) -> String {
+        X509Name::from_der(&self.issuer_der).map(|(_, name)| subject_text(&name).0).unwrap_or_default()
     }
 
     /// Whether the certificate says that its subject is a certification authority.

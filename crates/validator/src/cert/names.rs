@@ -81,7 +81,8 @@ pub(super) fn read_general_name<'a>(reader: &mut Reader<'a>) -> Option<GeneralNa
 /// Labels are compared without regard to ASCII case, as A-labels. A wildcard counts only as the whole left-most label, stands
 /// for exactly one label and needs at least two labels behind it, as on an outbound connection (R16). A presented name with a
 /// final dot, an empty label, a label that is not LDH or a numeric last label matches nothing.
-pub(super) fn dns_matches(presented: &str, reference: &DnsName) -> bool {
+#[must_use]
+pub fn dns_matches(presented: &str, reference: &DnsName) -> bool {
     let (wildcard, fixed) = match presented.strip_prefix("*.") {
         Some(rest) => (true, rest),
         None => (false, presented),
