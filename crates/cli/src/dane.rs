@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use revouch_validator::chain::Chain;
-use revouch_validator::dane::{DaneAccepted, DaneRequest, LeftOut, usable, verify};
+use revouch_validator::dane::{DaneAccepted, DaneRequest, LeftOut, TlsaMatch, usable, verify};
 use revouch_validator::name::DnsName;
-use revouch_validator::path::{Anchors, CrlPolicy, Crls};
+use revouch_validator::path::{Anchors, CrlPolicy, Crls, PathFacts};
 use revouch_validator::rr::Tlsa;
 use revouch_validator::timestamp::Timestamp;
 use serde::Serialize;
@@ -67,8 +67,10 @@ fn tlsa(text: &str) -> Result<Tlsa, String> {
 #[serde(rename_all = "camelCase")]
 struct Report {
     outcome: &'static str,
-    #[serde(flatten)]
-    accepted: Option<DaneAccepted>,
+    // The next three are null where there is no match too.
+    matched: Option<TlsaMatch>,
+    path: Option<PathFacts>,
+    name: Option<DnsName>,
     /// Records that are not used, by their place from 0.
     left_out: Vec<LeftOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
     let chain = files::chain(&args.chain)?;
     let anchors = args.roots.as_deref().map_or_else(|| Ok(Anchors::none()), files::roots)?;
     let report = check(args, &chain, &anchors);
-    let accepted = report.accepted.is_some();
+    let accepted = report.why.is_none();
     if json {
         print_json(&report)?;
     } else {
@@ -102,33 +104,36 @@ fn check(args: &Args, chain: &Chain, anchors: &Anchors) -> Report {
     };
     let left_out = usable(&args.tlsa, secure).left_out().to_vec();
     match verify(&request, time::or_now(args.at)) {
-        Ok(accepted) => Report { outcome: "ok", accepted: Some(accepted), left_out, why: None },
-        Err(refusal) => {
-            Report { outcome: "mismatch", accepted: None, left_out, why: Some(refusal.to_string()) }
+        Ok(DaneAccepted { matched, path, name }) => {
+            Report { outcome: "ok", matched, path, name, left_out, why: None }
         }
+        Err(refusal) => Report {
+            outcome: "mismatch",
+            matched: None,
+            path: None,
+            name: None,
+            left_out,
+            why: Some(refusal.to_string()),
+        },
     }
 }
 
 fn told(report: &Report, style: Style) -> String {
-    let mut text = style.headline(report.accepted.is_some(), report.outcome);
-    if let Some(why) = &report.why {
-        text.push_str(&format!(": {why}"));
+    let mut text = style.headline(report.why.is_none(), report.outcome);
+    match (&report.why, report.matched) {
+        (Some(why), _) => text.push_str(&format!(": {why}")),
+        (None, Some(matched)) => text.push_str(&format!(": record {} matches ({matched})", matched.index)),
+        (None, None) => text.push_str(": no record can be used, so the path and the name count alone"),
     }
-    if let Some(accepted) = &report.accepted {
-        match accepted.matched {
-            Some(matched) => text.push_str(&format!(": record {} matches ({matched})", matched.index)),
-            None => text.push_str(": no record can be used, so the path and the name count alone"),
-        }
-        if let Some(path) = &accepted.path {
-            text.push_str(&format!(
-                "\n  path: {} certificates to {}",
-                path.certificates.len(),
-                path.anchor.subject
-            ));
-        }
-        if let Some(name) = &accepted.name {
-            text.push_str(&format!("\n  name: {name}"));
-        }
+    if let Some(path) = &report.path {
+        text.push_str(&format!(
+            "\n  path: {} certificates to {}",
+            path.certificates.len(),
+            path.anchor.subject
+        ));
+    }
+    if let Some(name) = &report.name {
+        text.push_str(&format!("\n  name: {name}"));
     }
     for left_out in &report.left_out {
         text.push_str(&format!("\n  record {} is not used: {}", left_out.index, left_out.why));

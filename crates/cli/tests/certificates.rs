@@ -141,6 +141,24 @@ fn dane_ee_asks_for_the_name_only_where_told_to() {
 }
 
 #[test]
+fn what_is_documented_as_null_is_null_on_a_mismatch_too() {
+    let files = Files::new();
+    let other = LeafBuilder::self_signed().dns("gw1.example.test").issue().unwrap();
+    let (good, bad) = (files.identity.tlsa(3, 1, 1).unwrap(), other.tlsa(3, 1, 1).unwrap());
+    for (tlsa, code) in [(&bad, 1), (&good, 0)] {
+        let run = files.run("dane", &["--tlsa", tlsa, "--name", "gw1.example.test", "--output", "json"]);
+        let json = run.json();
+        let object = json.as_object().unwrap();
+        assert_eq!(run.code, code);
+        for key in ["matched", "path", "name"] {
+            assert!(object.contains_key(key), "{key}: {json}");
+        }
+        assert_eq!((json["matched"].is_null(), object.contains_key("why")), (code == 1, code == 1), "{json}");
+        assert!(json["path"].is_null() && json["name"].is_null());
+    }
+}
+
+#[test]
 fn bad_arguments_are_exit_code_2() {
     let files = Files::new();
     files.write("text.pem", "hello");
