@@ -1,11 +1,13 @@
 //! `revouch dns`: questions to the validating resolver, one or many.
 
 mod batch;
+mod presentation;
 mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use revouch_resolver::upstream::can_be_asked;
 use revouch_resolver::{AskOptions, Resolver, ValidationMode};
 use revouch_validator::evidence::Question;
 use revouch_validator::exemption::Exemptions;
@@ -35,7 +37,7 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "batch", value_parser = |text: &str| name(text).map_err(|error| error.to_string()))]
     name: Option<DnsName>,
     /// The type: a mnemonic such as TLSA, or TYPE52.
-    #[arg(value_name = "TYPE", required_unless_present = "batch", value_parser = |text: &str| rr_type(text).map_err(|error| error.to_string()))]
+    #[arg(value_name = "TYPE", required_unless_present = "batch", value_parser = rr_type)]
     rr_type: Option<RrType>,
     /// Ask what stands in this file (- is standard input), a NAME and a TYPE on each line; the answers come in that order, as one
     /// JSON object a line.
@@ -118,6 +120,14 @@ fn name(text: &str) -> Result<DnsName, NameError> {
     text.parse()
 }
 
-fn rr_type(text: &str) -> Result<RrType, UnknownType> {
-    text.parse()
+/// A type that can be asked for.
+fn rr_type(text: &str) -> Result<RrType, String> {
+    let rr_type: RrType = text.parse().map_err(|error: UnknownType| error.to_string())?;
+    if can_be_asked(rr_type) {
+        Ok(rr_type)
+    } else {
+        Err(format!(
+            "{rr_type} cannot be asked for: signatures and denials (RRSIG, NSEC, NSEC3) come with what they are about, and ANY and its like are no records"
+        ))
+    }
 }

@@ -76,6 +76,23 @@ fn aliases_are_told_and_records_are_whole() {
 }
 
 #[test]
+fn types_that_the_decision_does_not_know_are_told_in_their_own_form() {
+    let lab = Lab::new();
+    let first = |name: &str, rr_type: &str| {
+        let (code, json) = ask(&lab, name, rr_type);
+        assert_eq!(code, 0, "{json}");
+        json["records"][0].as_str().unwrap().to_owned()
+    };
+    for (rr_type, words) in [("NS", 1), ("SOA", 7), ("DNSKEY", 4), ("DS", 4)] {
+        let record = first("example.test", rr_type);
+        assert_eq!(record.split(' ').count(), words, "{record}");
+        assert!(!record.starts_with("\\#"), "{record}");
+    }
+    assert!(first("example.test", "DNSKEY").starts_with("25"), "flags 256 or 257");
+    assert_eq!(first("a.b.example.test", "TXT"), "\"two-labels\"");
+}
+
+#[test]
 fn names_are_read_in_presentation_format() {
     let lab = Lab::new();
     let (code, json) = ask(&lab, "64/26.3.0.127.in-addr.arpa", "PTR");
@@ -123,18 +140,25 @@ fn a_batch_is_answered_in_the_order_asked_with_one_cache() {
 #[test]
 fn a_line_that_is_no_question_keeps_its_place() {
     let lab = Lab::new();
-    let file =
-        lab.write("batch", "; comment\n\nbad..name A\ngw1.example.test A\ngw1.example.test\na.test NOTYPE\n");
+    let file = lab.path("batch");
+    let text = b"; comment\n\nbad..name A\ngw1.example.test A\ngw1.example.test\na.test NOTYPE\na.test RRSIG\n\xe4\xff.test \xfc\n";
+    std::fs::write(&file, text).unwrap();
     let run = dns(&lab, &["--batch", file.to_str().unwrap()]);
     let lines: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<&str> = lines.iter().map(|line| line["status"].as_str().unwrap()).collect();
-    assert_eq!(states, ["error", "secure", "error", "error"]);
-    for (line, wanted) in
-        [(0, "line 3: a label is empty"), (2, "line 5: a NAME and a TYPE"), (3, "line 6: no RR type")]
-    {
+    assert_eq!(states, ["error", "secure", "error", "error", "error", "error"]);
+    for (line, wanted) in [
+        (0, "line 3: a label is empty"),
+        (2, "line 5: a NAME and a TYPE"),
+        (3, "line 6: no RR type"),
+        (4, "line 7: RRSIG cannot be asked for"),
+        (5, "line 8: only printable ASCII is allowed"),
+    ] {
         assert!(lines[line]["why"].as_str().unwrap().starts_with(wanted), "{}", lines[line]);
     }
-    assert!(run.code == 2 && run.stderr.contains("3 of 4 questions"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("5 of 6 questions"), "{}", run.stderr);
+    // The very octets that stood there.
+    assert_eq!((&lines[5]["name"], &lines[5]["type"]), (&"\\228\\255.test".into(), &"\\252".into()));
 }
 
 #[test]
@@ -145,6 +169,8 @@ fn what_cannot_be_asked_is_exit_code_2_with_a_way_out() {
         (vec!["dns"], "<NAME>"),
         (vec!["dns", "a..b", "A"], "a label is empty"),
         (vec!["dns", "a.test", "NOTYPE"], "no RR type"),
+        (vec!["dns", "a.test", "RRSIG"], "RRSIG cannot be asked for"),
+        (vec!["dns", "a.test", "TYPE255"], "TYPE255 cannot be asked for"),
         (vec!["dns", "a.test", "A", "--resolver", "ns.example"], "write an address as"),
         (
             vec!["dns", "a.test", "A", "--trust-anchor", anchor.to_str().unwrap()],

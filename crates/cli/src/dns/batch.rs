@@ -7,6 +7,7 @@ use std::path::Path;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use revouch_validator::evidence::Question;
+use revouch_validator::name::NameError;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::report::{Report, Status};
@@ -79,7 +80,7 @@ fn lines(reader: impl AsyncBufRead + Unpin) -> impl Stream<Item = Result<Line, F
 async fn next_line(
     reader: &mut (impl AsyncBufRead + Unpin),
     number: usize,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
     let read = reader.take(MAX_LINE).read_until(b'\n', &mut line).await;
     let read = read.map_err(|error| Failure::new(format!("line {number}: {error}")))?;
@@ -89,22 +90,24 @@ async fn next_line(
     if read as u64 == MAX_LINE && line.last() != Some(&b'\n') {
         return Err(Failure::new(format!("line {number} is longer than {MAX_LINE} octets")));
     }
-    Ok(Some(String::from_utf8_lossy(&line).into_owned()))
+    Ok(Some(line))
 }
 
 /// `None` for an empty line or one that begins with `;`, as comments do in zone files.
-fn parse(text: &str, number: usize) -> Option<Line> {
-    let mut words = text.split_ascii_whitespace();
-    let owner = words.next().filter(|word| !word.starts_with(';'))?;
+fn parse(line: &[u8], number: usize) -> Option<Line> {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let owner = words.next().filter(|word| !word.starts_with(b";"))?;
     let (wanted, more) = (words.next().unwrap_or_default(), words.next());
     let bad =
         |why: String| Some(Line::Bad(Report::of_bad_line(owner, wanted, format!("line {number}: {why}"))));
     if more.is_some() || wanted.is_empty() {
         return bad("a NAME and a TYPE are wanted".to_owned());
     }
-    match (name(owner), rr_type(wanted)) {
+    // Neither has an octet that is not ASCII; such a line is told with its own octets.
+    let text = |word| str::from_utf8(word).map_err(|_| NameError::NotAscii.to_string());
+    let parsed_name = text(owner).and_then(|text| name(text).map_err(|error| error.to_string()));
+    match (parsed_name, text(wanted).and_then(rr_type)) {
         (Ok(name), Ok(rr_type)) => Some(Line::Question(Question::new(name, rr_type))),
-        (Err(error), _) => bad(error.to_string()),
-        (_, Err(error)) => bad(error.to_string()),
+        (Err(error), _) | (_, Err(error)) => bad(error),
     }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use revouch_validator::answer::{ChainLink, DnsFailure, DnssecStatus, Negative};
 use revouch_validator::escape::escape;
 use revouch_validator::evidence::{Observation, Outcome};
-use revouch_validator::rr::RecordData;
 use serde::Serialize;
 
+use super::presentation::presentation;
 use crate::show::Style;
 
 /// One question with its outcome. The fields and their order are documented: programs read them.
@@ -41,9 +40,10 @@ pub(super) enum Status {
 
 impl Report {
     pub(super) fn of(observation: &Observation) -> Self {
+        let rr_type = observation.question.rr_type;
         let mut report = Self {
             name: observation.question.name.to_string(),
-            rr_type: observation.question.rr_type.to_string(),
+            rr_type: rr_type.to_string(),
             status: Status::Error,
             negative: None,
             records: Vec::new(),
@@ -56,7 +56,7 @@ impl Report {
             Outcome::Answer(answer) => {
                 (report.status, report.why) = of_answer(answer.status);
                 report.negative = answer.negative;
-                report.records = answer.records.iter().map(presentation).collect();
+                report.records = answer.records.iter().map(|record| presentation(rr_type, record)).collect();
                 report.chain.clone_from(&answer.chain);
             }
             Outcome::Failure(DnsFailure::Bogus(why)) => {
@@ -68,7 +68,7 @@ impl Report {
     }
 
     /// For a line that is no question.
-    pub(super) fn of_bad_line(name: &str, rr_type: &str, why: String) -> Self {
+    pub(super) fn of_bad_line(name: &[u8], rr_type: &[u8], why: String) -> Self {
         Self {
             name: escape(name),
             rr_type: escape(rr_type),
@@ -120,17 +120,4 @@ fn of_answer(status: DnssecStatus) -> (Status, String) {
         }
     };
     (status, why.to_owned())
-}
-
-/// The presentation format, whole: unlike in verdicts nothing is cut.
-fn presentation(record: &RecordData) -> String {
-    match record {
-        RecordData::Tlsa(tlsa) => {
-            let data = HEXLOWER.encode(&tlsa.data);
-            format!("{} {} {} {data}", tlsa.usage, tlsa.selector, tlsa.matching)
-        }
-        RecordData::Other(data) if data.is_empty() => "\\# 0".to_owned(),
-        RecordData::Other(data) => format!("\\# {} {}", data.len(), HEXLOWER.encode(data)),
-        other => other.to_string(),
-    }
 }

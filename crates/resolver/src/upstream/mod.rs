@@ -73,10 +73,10 @@ impl Upstream {
         budget: &QueryBudget,
         deadline: Instant,
     ) -> Result<Answer, DnsFailure> {
-        let rr_type = RecordType::from(rr_type.0);
-        if !is_data(rr_type) {
+        if !can_be_asked(rr_type) {
             return Err(DnsFailure::Refused);
         }
+        let rr_type = RecordType::from(rr_type.0);
         let name = convert::name(name).ok_or(DnsFailure::Refused)?;
         let asked = self.ask_name(&name, rr_type, budget, deadline);
         timeout_at(deadline, asked).await.unwrap_or(Err(DnsFailure::Timeout))
@@ -196,9 +196,9 @@ async fn judged(
 }
 
 /// Whether records of this type can be asked for (RFC 6895 section 3.1); signatures and denials come with others only.
-fn is_data(rr_type: RecordType) -> bool {
-    let number = u16::from(rr_type);
-    !matches!(number, 0 | 41 | 46 | 47 | 50 | 128..=255)
+#[must_use]
+pub fn can_be_asked(rr_type: RrType) -> bool {
+    !matches!(rr_type.0, 0 | 41 | 46 | 47 | 50 | 128..=255)
 }
 
 /// TLS to the servers, with the one crypto provider.
