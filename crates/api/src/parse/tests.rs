@@ -76,8 +76,11 @@ fn a_malformed_value_has_its_own_place() {
     for (spec, place, what) in [
         ("  dns: {deadline: 2500}\n", "5:19", "a duration such as 2500ms"),
         ("  dns: {deadline: 2.5s}\n", "5:19", "a duration such as 2500ms"),
-        ("  dns:\n    ports: [443, 70000]\n", "6:18", "u16"),
-        ("  dns:\n    maxNames: 300\n", "6:15", "u8"),
+        ("  dns:\n    ports: [443, 70000]\n", "6:18", "`70000`, but a whole number from 1 to 65535"),
+        ("  dns:\n    maxNames: 300\n", "6:15", "`300`, but a whole number from 1 to 64"),
+        ("  dns:\n    maxNames: -1\n", "6:15", "`-1`, but a whole number from 1 to 64"),
+        ("  dns:\n    maxNames: 1.5\n", "6:15", "`1.5`, but a whole number from 1 to 64"),
+        ("  dns:\n    maxNames: 99999999999999999999\n", "6:15", "9999`, but a whole number from 1 to 64"),
         ("  dns:\n    extraTypes:\n    - HTTPS\n    - BOGUS\n", "8:7", "no RR type"),
         ("  dns:\n    services: [xmpp]\n", "6:16", "_xmpps-server._tcp"),
         ("  identity:\n    names:\n    - a.example\n    - a b.example\n", "8:7", "a b.example"),

@@ -13,6 +13,18 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("namespace", "not supported in files: they have no namespaces"),
 ];
 
+/// The numbers and what they may be. The parser knows only how many octets they have; a test holds the list to the reference page.
+const RANGES: &[(&str, &str)] = &[
+    ("handshakesInFlight", "1 to 1000000"),
+    ("handshakesPerSource", "1 to 1000000"),
+    ("evidencePerSource", "1 to 100000"),
+    ("evidencePerNetwork", "1 to 100000"),
+    ("maxConnections", "1 to 10000000"),
+    ("maxNames", "1 to 64"),
+    ("ports", "1 to 65535"),
+    ("threads", "0 to 1024"),
+];
+
 /// The parser's error as a message and a place.
 pub(super) fn explain(error: &Error) -> (String, Option<Position>) {
     let position = error.location().map(|at| Position { line: at.line(), column: at.column() });
@@ -58,6 +70,9 @@ fn reword(text: &str) -> String {
             None => format!("{path}{}", unknown("field", word, &known)),
         };
     }
+    if let Some(number) = no_number(text) {
+        return number;
+    }
     match split(text, "missing field `") {
         Some((path, rest)) => format!("{path}`{rest} is missing"),
         // The names of our own types tell a reader nothing.
@@ -66,6 +81,26 @@ fn reword(text: &str) -> String {
             None => text.to_owned(),
         },
     }
+}
+
+/// Says which numbers can stand where something else does, a negative or too large one among them.
+fn no_number(text: &str) -> Option<String> {
+    let (before, octets) = text.rsplit_once(", expected u")?;
+    let most = match octets {
+        "8" => u64::from(u8::MAX),
+        "16" => u64::from(u16::MAX),
+        "32" => u64::from(u32::MAX),
+        "64" => u64::MAX,
+        _ => return None,
+    };
+    let (path, found) =
+        ["invalid type: ", "invalid value: "].iter().find_map(|marker| split(before, marker))?;
+    let found = [" as u128", " as i128"].iter().find_map(|end| found.strip_suffix(end)).unwrap_or(found);
+    let field = path.trim_end_matches(": ").rsplit('.').next().unwrap_or_default();
+    let field = field.split('[').next().unwrap_or_default();
+    let range = RANGES.iter().find(|(known, _)| *known == field);
+    let range = range.map_or_else(|| format!("0 to {most}"), |(_, range)| (*range).to_owned());
+    Some(format!("{path}{found}, but a whole number from {range} is wanted"))
 }
 
 /// Splits a message into the path before, which ends in `: ` or is empty, and what follows `marker`. A path holds only names of fields
@@ -142,6 +177,44 @@ mod tests {
         );
         assert_eq!(duplicate("spec: duplicate field `mode`").as_deref(), Some("spec.mode"));
         assert_eq!(duplicate("duplicate field `kind`").as_deref(), Some("kind"));
+    }
+
+    #[test]
+    fn numbers_are_told_with_their_range() {
+        for (text, expected) in [
+            (
+                "spec.dns.maxNames: invalid type: integer `-1`, expected u8",
+                "spec.dns.maxNames: integer `-1`, but a whole number from 1 to 64 is wanted",
+            ),
+            (
+                "spec.dns.ports[0]: invalid value: integer `70000`, expected u16",
+                "spec.dns.ports[0]: integer `70000`, but a whole number from 1 to 65535 is wanted",
+            ),
+            (
+                "spec.threads: invalid type: integer `99999999999999999999` as u128, expected u32",
+                "spec.threads: integer `99999999999999999999`, but a whole number from 0 to 1024 is wanted",
+            ),
+            (
+                "spec.other: invalid type: string \", expected u8\", expected u32",
+                "spec.other: string \", expected u8\", but a whole number from 0 to 4294967295 is wanted",
+            ),
+            ("x: invalid type: map, expected unit", "x: invalid type: map, expected unit"),
+        ] {
+            assert_eq!(reword(text), expected);
+        }
+    }
+
+    #[test]
+    fn the_ranges_are_those_of_the_reference_page() {
+        let page = include_str!("../../../../docs/reference/policy.md");
+        for (field, range) in RANGES {
+            let is_of_field = |row: &&str| {
+                let name = row.split('|').nth(1).unwrap_or_default().trim().trim_matches('`');
+                name.rsplit('.').next() == Some(field)
+            };
+            let row = page.lines().find(is_of_field).unwrap_or_default();
+            assert!(row.contains(range), "{field}: {row}");
+        }
     }
 
     #[test]
