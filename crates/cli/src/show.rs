@@ -1,5 +1,6 @@
 //! Printing for people: marks, colours on a terminal only, a verdict as a tree. And JSON for programs.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write};
 
 use revouch_validator::verdict::{CheckOutcome, Verdict};
@@ -24,13 +25,18 @@ pub(crate) enum Colour {
 }
 
 impl Style {
-    /// Colours if standard output is a terminal and `NO_COLOR` is not set.
+    /// Colours if standard output is a terminal that can show them and `NO_COLOR` is not set.
     #[allow(
         clippy::disallowed_methods,
-        reason = "https://no-color.org is the reader's wish, not a setting of the program"
+        reason = "https://no-color.org is the reader's wish, and TERM what the terminal can do: no settings of the program"
     )]
     pub(crate) fn of_stdout() -> Self {
-        Self { colour: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        let (no_colour, term) = (std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
+        Self::of(io::stdout().is_terminal(), no_colour.as_deref(), term.as_deref())
+    }
+
+    fn of(is_terminal: bool, no_colour: Option<&OsStr>, term: Option<&OsStr>) -> Self {
+        Self { colour: is_terminal && no_colour.is_none() && term.is_none_or(|term| term != "dumb") }
     }
 
     pub(crate) fn paint(self, colour: Colour, text: &str) -> String {
@@ -115,4 +121,20 @@ pub(crate) fn verdict(verdict: &Verdict, style: Style) -> String {
         ));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_show_them_and_readers_who_want_them() {
+        let style = |is_terminal, no_colour: Option<&str>, term: Option<&str>| {
+            Style::of(is_terminal, no_colour.map(OsStr::new), term.map(OsStr::new)).colour
+        };
+        assert!(style(true, None, None) && style(true, None, Some("xterm-256color")));
+        assert!(!style(false, None, Some("xterm")), "no terminal");
+        assert!(!style(true, Some("1"), Some("xterm")), "NO_COLOR");
+        assert!(!style(true, None, Some("dumb")), "TERM=dumb");
+    }
 }
