@@ -124,6 +124,10 @@ impl Ends {
 
     fn detail(&self) -> Option<String> {
         [&self.inbound, &self.outbound].into_iter().find_map(|end| match end {
+            // The TLS library's text for this is an address on the web.
+            Some(End::Reading(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Some("the connection ended without close_notify".to_owned())
+            }
             Some(End::Reading(error)) => Some(error.to_string()),
             _ => None,
         })

@@ -158,6 +158,7 @@ async fn a_side_that_breaks_off_ends_both_directions_after_what_it_said() {
     let kind = io::ErrorKind::UnexpectedEof;
     let ends_of_peer = ends((broken(b"half a", kind), tokio::io::sink()), (Silent, &mut got)).await;
     assert_eq!(ends_of_peer.close(), Close::PeerAborted);
+    assert_eq!(ends_of_peer.detail().as_deref(), Some("the connection ended without close_notify"));
     assert_eq!(got, b"half a");
     let mut got = Vec::new();
     let kind = io::ErrorKind::ConnectionReset;
