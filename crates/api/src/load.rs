@@ -36,6 +36,8 @@ pub struct Loaded {
     pub compiled: Compiled,
     /// The files that were read, in the order of their names: compare with [`read`] to see whether they have changed.
     pub files: Vec<Arc<SourceFile>>,
+    /// The documents, to tell where something stands that turns out to be wrong later.
+    pub documents: Vec<SourceDocument>,
 }
 
 /// Reads, parses and compiles a file or a directory. `now` is for what expires.
@@ -45,7 +47,7 @@ pub struct Loaded {
 pub fn load(path: &Path, now: Timestamp) -> Result<Loaded, Diagnostics> {
     let (files, documents) = documents(path)?;
     let compiled = compile(&documents, now)?;
-    Ok(Loaded { compiled, files })
+    Ok(Loaded { compiled, files, documents })
 }
 
 /// Reads and parses a file or a directory, without holding the documents against each other.

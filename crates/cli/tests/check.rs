@@ -236,6 +236,16 @@ fn what_cannot_be_checked_is_exit_code_2_with_a_way_out() {
         assert_eq!(run.code, 2, "{wanted}: {}", run.stdout);
         assert!(run.stdout.is_empty() && run.stderr.contains(wanted), "{wanted}: {}", run.stderr);
     }
+    // With the line that names the file.
+    lab.write("untrusting.yaml", &two.replace("roots.pem", "gone-too.pem"));
+    let run = lab.check_with("untrusting.yaml", chain, "127.0.3.1", &[]);
+    let line = two.lines().position(|line| line.contains("trust:")).unwrap() + 1;
+    let wanted = format!("untrusting.yaml:{line}:");
+    assert!(
+        run.code == 2 && run.stderr.contains(&wanted) && run.stderr.contains("gone-too.pem"),
+        "{}",
+        run.stderr
+    );
     let port = ["--policy-name", "second", "--output", "json"];
     assert_eq!(lab.check_with("two.yaml", chain, "127.0.3.1", &port).json()["localPort"], 5270);
     let port = ["--local-port", "7", "--output", "json"];

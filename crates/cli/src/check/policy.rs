@@ -24,6 +24,8 @@ pub(super) struct Chosen {
     pub(super) resolver: ResolverConfig,
     /// What is unwise about them.
     pub(super) warnings: Vec<String>,
+    /// Where its trust stands, or else the policy.
+    place: String,
     /// The ports of the listeners that it is meant for, none twice.
     ports: Vec<u16>,
 }
@@ -45,7 +47,10 @@ impl Chosen {
             compile_alone(&documents, name, now).map_err(failed)?;
         let ports = listener_ports(&documents, &policy.name);
         let warnings = warnings.iter().map(ToString::to_string).collect();
-        Ok(Self { compiled: policy, resolver, warnings, ports })
+        let object = format!("PeerPolicy {}", policy.name);
+        let document = documents.iter().find(|document| document.object() == object);
+        let place = document.map_or_else(String::new, |document| document.nearest("spec.trust").to_string());
+        Ok(Self { compiled: policy, resolver, warnings, place, ports })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -62,7 +67,10 @@ impl Chosen {
         roots: Option<&Path>,
         crls: &[std::path::PathBuf],
     ) -> Result<TrustStore, Failure> {
-        let failed = |error: revouch_proxy::load::trust::TrustError| Failure::new(error.to_string());
+        let named = |error: revouch_proxy::load::trust::TrustError| {
+            Failure::new(format!("{}: PeerPolicy {}: {error}", self.place, self.name()))
+        };
+        let given = |error: revouch_proxy::load::trust::TrustError| Failure::new(error.to_string());
         let mut wanted = (*self.compiled).clone();
         if roots.is_some() {
             wanted.trust.public = revouch_api::config::PublicTrust::None;
@@ -71,12 +79,12 @@ impl Chosen {
         if !crls.is_empty() {
             wanted.trust.crl_files.clear();
         }
-        let (mut store, _) = load_trust(&wanted, &mut Files::new()).map_err(failed)?;
+        let (mut store, _) = load_trust(&wanted, &mut Files::new()).map_err(named)?;
         if let Some(path) = roots {
             store.server = files::roots(path)?;
         }
         if !crls.is_empty() {
-            store.crls = load_crls(&mut Files::new(), crls).map_err(failed)?;
+            store.crls = load_crls(&mut Files::new(), crls).map_err(given)?;
         }
         Ok(store)
     }

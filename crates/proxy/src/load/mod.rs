@@ -19,7 +19,8 @@ use std::sync::Arc;
 use revouch_api::config::{
     Config, ListenerConfig, MinVersion as MinVersionConfig, RouteConfig, SendProxy, Upstream,
 };
-use revouch_api::diagnostic::Diagnostics;
+use revouch_api::diagnostic::{Diagnostics, Place};
+use revouch_api::parse::SourceDocument;
 use revouch_resolver::{EvidenceLimits, Limiter, Rate, Resolver};
 use revouch_validator::cert::Fingerprint;
 use revouch_validator::policy::Confirm;
@@ -45,6 +46,8 @@ use crate::tls::{MinVersion, TlsTemplate};
 /// Loads a configuration, again and again.
 pub struct Loader {
     options: Options,
+    /// Those that were read last.
+    documents: Vec<SourceDocument>,
     provider: Arc<CryptoProvider>,
     metrics: Metrics,
     files: Files,
@@ -86,6 +89,13 @@ pub enum LoadError {
         /// Why.
         why: TrustError,
     },
+    /// One of these two, with the place in the documents that names what is wrong.
+    At {
+        /// Where.
+        place: Place,
+        /// What.
+        why: Box<LoadError>,
+    },
     /// The resolver.
     Resolver(ResolverError),
     /// The load was given up: a bug.
@@ -98,6 +108,7 @@ impl Loader {
     pub fn new(options: Options, metrics: Metrics) -> Self {
         Self {
             options,
+            documents: Vec::new(),
             provider: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             metrics,
             files: Files::new(),
@@ -115,6 +126,7 @@ impl Loader {
         // Before they are read: what is written in between is then seen as a change, and never overlooked.
         self.files.note_configuration(&self.options.config);
         let loaded = revouch_api::load::load(&self.options.config, now()).map_err(LoadError::Documents)?;
+        self.documents = loaded.documents;
         let revouch_api::compile::Compiled { mut config, warnings } = loaded.compiled;
         self.options.overrides.apply(&mut config);
         let warnings = warnings.iter().map(|warning| Warning::Document(warning.to_string())).collect();
@@ -126,6 +138,11 @@ impl Loader {
     /// # Errors
     /// The first file that cannot be used.
     pub fn build(&mut self, compiled: Compiled, generation: u64) -> Result<Snapshot, LoadError> {
+        let documents = std::mem::take(&mut self.documents);
+        self.build_all(compiled, generation).map_err(|why| why.placed(&documents))
+    }
+
+    fn build_all(&mut self, compiled: Compiled, generation: u64) -> Result<Snapshot, LoadError> {
         let Compiled { config, warnings } = compiled;
         let observer = Arc::new(DnsCounter::new(self.metrics.clone()));
         self.built = None;
@@ -311,12 +328,28 @@ fn tls(listener: &ListenerConfig, identities: &[Identity], provider: &Arc<Crypto
     TlsTemplate::new(Arc::clone(provider), certificates, min, alpn)
 }
 
+impl LoadError {
+    /// With the place of the section that names the files, if one of these documents has it.
+    fn placed(self, documents: &[SourceDocument]) -> Self {
+        let (object, section) = match &self {
+            Self::Identity { listener, .. } => (format!("Listener {listener}"), "spec.tls.certificates"),
+            Self::Trust { policy, .. } => (format!("PeerPolicy {policy}"), "spec.trust"),
+            _ => return self,
+        };
+        match documents.iter().find(|document| document.object() == object) {
+            Some(document) => Self::At { place: document.nearest(section), why: Box::new(self) },
+            None => self,
+        }
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Documents(found) => found.fmt(f),
             Self::Identity { listener, why } => write!(f, "Listener {listener}: {why}"),
             Self::Trust { policy, why } => write!(f, "PeerPolicy {policy}: {why}"),
+            Self::At { place, why } => write!(f, "{place}: error: {why}"),
             Self::Resolver(error) => error.fmt(f),
             Self::GivenUp => f.write_str("the load was given up"),
         }
@@ -330,6 +363,7 @@ impl std::error::Error for LoadError {
             Self::Identity { why, .. } => Some(why),
             Self::Trust { why, .. } => Some(why),
             Self::Resolver(error) => Some(error),
+            Self::At { why, .. } => why.source(),
             Self::GivenUp => None,
         }
     }

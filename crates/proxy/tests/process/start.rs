@@ -23,6 +23,27 @@ fn version_and_help_teach() {
 }
 
 #[test]
+fn a_file_that_a_document_names_is_told_with_the_line_that_names_it() {
+    let setup = Setup::new();
+    let text = setup.process("") + &setup.listener("api", "127.0.0.1:0");
+    for (text, line, what) in [
+        (text.replace("tls.crt", "gone.crt"), "  tls:", "Listener api: "),
+        (text.replace("  mode: Audit", "  trust: {caFiles: [gone.pem]}"), "  trust:", "PeerPolicy api: "),
+    ] {
+        let number = text.lines().position(|each| each.starts_with(line)).unwrap() + 1;
+        let config = setup.write("revouch.yaml", &text);
+        let checked = String::from_utf8(run(&["--check"], &config).stderr).unwrap();
+        for said in [checked, run_until_refused(&config)] {
+            let wanted = format!("{}:{number}:", config.display());
+            assert!(
+                said.contains(&wanted) && said.contains(what) && said.contains("gone."),
+                "{wanted}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
 fn check_prints_the_effective_configuration_and_warnings() {
     let setup = Setup::new();
     let output = run(&["--check", "--threads", "3"], &setup.usual());
