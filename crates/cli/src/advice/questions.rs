@@ -157,6 +157,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_cannot_leave_the_quotes_of_the_shell() {
+        let mut situation = Situation::at(None);
+        situation.asking.options = " --resolver 192.0.2.53:53".to_owned();
+        let question = Question::new("a';x\\;'b.test".parse().unwrap(), RrType::A);
+        let told = situation.to_try(&question);
+        let command = told.split("(try: ").nth(1).unwrap();
+        assert_eq!(command, "revouch dns 'a\\039;x;\\039b.test' A --resolver 192.0.2.53:53)");
+        let name = command.split('\'').nth(1).unwrap();
+        assert_eq!(name.parse::<DnsName>().unwrap(), question.name, "it is the same name");
+    }
+
+    #[test]
     fn the_question_of_a_check_is_read_back() {
         let source = Some("192.0.2.7".parse().unwrap());
         let asked = |check: &str, candidate: Option<&str>, seen: &str| {
