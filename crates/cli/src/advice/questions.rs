@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use revouch_validator::answer::{Answer, DnssecStatus};
 use revouch_validator::evidence::{Evidence, Observation, Outcome, Question};
 use revouch_validator::name::DnsName;
-use revouch_validator::plan;
+use revouch_validator::plan::{self, Planned, Pool};
 use revouch_validator::reason::Reason;
 use revouch_validator::record::Record;
 use revouch_validator::rr::RrType;
@@ -102,7 +102,8 @@ impl Situation<'_> {
         answer.signatures.zip(now).is_some_and(|(window, now)| !window.contains(now))
     }
 
-    /// The observations on which the decision waits, not those that only advise: what the plan asks, over the recorded answers.
+    /// The observations on which the decision waits, not those that only advise: what the plan asks, over the recorded answers. What
+    /// stands at the reverse name besides the PTR counts only for a certificate that names an address (R3, R8).
     fn decisive(&self) -> Vec<&Observation> {
         let Some(Record { policy, connection, evidence: Some(evidence), now, .. }) = self.record else {
             return Vec::new();
@@ -111,7 +112,12 @@ impl Situation<'_> {
         let mut found = Vec::new();
         loop {
             let planned = plan::questions(policy, connection, &known, *now);
-            let decisive = planned.iter().filter(|planned| planned.is_decisive());
+            let of_no_use = |planned: &Planned| {
+                planned.pool == Pool::Address
+                    && planned.question.rr_type != RrType::PTR
+                    && self.certificate.ip.is_empty()
+            };
+            let decisive = planned.iter().filter(|planned| planned.is_decisive() && !of_no_use(planned));
             let answered: Vec<&Observation> = decisive
                 .filter_map(|planned| evidence.get(&planned.question.name, planned.question.rr_type))
                 .collect();
