@@ -139,6 +139,8 @@ pub struct Limits {
     pub handshakes_in_flight: usize,
     /// Handshakes at a time of one source address. Default 10.
     pub handshakes_per_source: usize,
+    /// Connections at a time of one source address. Default 10000.
+    pub connections_per_source: usize,
     /// From the accepted connection to the end of its handshake. Default 10 s.
     pub handshake_deadline: Duration,
     /// Gatherings of evidence that ask upstream, for one source address. Default 20 a second, burst 200.
@@ -225,6 +227,7 @@ impl Default for Limits {
         Self {
             handshakes_in_flight: 1000,
             handshakes_per_source: 10,
+            connections_per_source: 10_000,
             handshake_deadline: Duration::from_secs(10),
             evidence_per_source: Rate::per_second(20),
             evidence_per_network: Rate::per_second(100),

@@ -188,6 +188,7 @@ fn limits(limits: &Limits) -> LimitsSection {
     LimitsSection {
         handshakes_in_flight: u32::try_from(limits.handshakes_in_flight).ok(),
         handshakes_per_source: u32::try_from(limits.handshakes_per_source).ok(),
+        connections_per_source: u32::try_from(limits.connections_per_source).ok(),
         handshake_deadline: Some(Span(limits.handshake_deadline)),
         evidence_per_source: Some(limits.evidence_per_source.per_second),
         evidence_per_network: Some(limits.evidence_per_network.per_second),

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use revouch_validator::reason::Reason;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::runtime::ListenerRuntime;
+
 pub use self::handshakes::{HandshakePermit, Handshakes};
 
 /// How many refused connections may linger at a time; more are closed at once.
@@ -25,6 +27,8 @@ const MAX_LINGERING_PER_SOURCE: usize = 16;
 pub enum Limit {
     /// `maxConnections`.
     Connections,
+    /// `limits.connectionsPerSource`.
+    ConnectionsPerSource,
     /// `limits.handshakesInFlight`.
     HandshakesInFlight,
     /// `limits.handshakesPerSource`.
@@ -60,7 +64,22 @@ pub struct Lingering {
 
 /// What is counted for each listener, by its name: over all of its sockets, and over reloads.
 #[derive(Default)]
-pub struct Listeners(Mutex<HashMap<Arc<str>, Arc<Handshakes>>>);
+pub struct Listeners(Mutex<HashMap<Arc<str>, Counts>>);
+
+/// What is counted for one listener.
+#[derive(Clone, Default)]
+struct Counts {
+    connections: Arc<Sources>,
+    handshakes: Arc<Handshakes>,
+}
+
+/// What a connection holds of what is counted for its listener.
+pub struct ListenerPermits {
+    /// Its place among its source's connections.
+    pub connection: SourcePermit,
+    /// Its place among the handshakes in flight.
+    pub handshake: HandshakePermit,
+}
 
 impl Limit {
     /// What the connection is refused for.
@@ -69,7 +88,9 @@ impl Limit {
         match self {
             Self::Connections => Reason::LimitConnections,
             Self::HandshakesInFlight => Reason::LimitHandshakes,
-            Self::HandshakesPerSource | Self::HandshakesPerNetwork => Reason::LimitSource,
+            Self::ConnectionsPerSource | Self::HandshakesPerSource | Self::HandshakesPerNetwork => {
+                Reason::LimitSource
+            }
         }
     }
 
@@ -78,6 +99,7 @@ impl Limit {
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Connections => "maxConnections",
+            Self::ConnectionsPerSource => "limits.connectionsPerSource",
             Self::HandshakesInFlight => "limits.handshakesInFlight",
             Self::HandshakesPerSource => "limits.handshakesPerSource",
             Self::HandshakesPerNetwork => "the share of one network in limits.handshakesInFlight",
@@ -156,16 +178,27 @@ impl Default for Lingering {
 }
 
 impl Listeners {
-    /// The handshakes of the listener of this name.
-    #[must_use]
-    pub fn handshakes(&self, listener: &Arc<str>) -> Arc<Handshakes> {
+    /// Takes a connection's places on a listener.
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn admit(&self, listener: &ListenerRuntime, source: IpAddr) -> Result<ListenerPermits, Limit> {
+        let counts = self.counts(&listener.name);
+        let connection = counts.connections.admit(source, listener.connections_per_source);
+        Ok(ListenerPermits {
+            connection: connection.ok_or(Limit::ConnectionsPerSource)?,
+            handshake: counts.handshakes.admit(source, listener.limits)?,
+        })
+    }
+
+    fn counts(&self, listener: &Arc<str>) -> Counts {
         let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = listeners.get(listener) {
-            return Arc::clone(known);
+            return known.clone();
         }
-        // A listener that is gone is forgotten when the last of its handshakes is over.
-        listeners.retain(|_, handshakes| Arc::strong_count(handshakes) > 1);
-        Arc::clone(listeners.entry(Arc::clone(listener)).or_default())
+        // A listener that is gone is forgotten when the last of its connections is over.
+        listeners.retain(|_, counts| Arc::strong_count(&counts.connections) > 1);
+        listeners.entry(Arc::clone(listener)).or_default().clone()
     }
 }
 
@@ -207,7 +240,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::runtime::HandshakeLimits;
 
     #[test]
     fn places_are_taken_and_given_back() {
@@ -233,15 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_known_by_its_name_for_as_long_as_it_has_handshakes() {
+    fn a_listener_is_known_by_its_name_for_as_long_as_it_has_connections() {
         let listeners = Listeners::default();
-        let limits = HandshakeLimits { in_flight: 9, per_source: 1 };
-        let admit = |name: &str| listeners.handshakes(&name.into()).admit([192, 0, 2, 1].into(), limits);
+        let admit = |name: &str| listeners.counts(&name.into()).connections.admit([192, 0, 2, 1].into(), 1);
         let held = admit("a").unwrap();
-        assert_eq!(admit("a").err(), Some(Limit::HandshakesPerSource));
+        assert!(admit("a").is_none());
         admit("b").unwrap();
         admit("c").unwrap();
-        assert_eq!(admit("a").err(), Some(Limit::HandshakesPerSource), "kept, with what it counts");
+        assert!(admit("a").is_none(), "kept, with what it counts");
         assert_eq!(listeners.0.lock().unwrap().len(), 2, "b is forgotten");
         drop(held);
         admit("a").unwrap();

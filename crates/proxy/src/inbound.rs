@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::admission::{ConnectionPermit, HandshakePermit, Limit};
+use crate::admission::{ConnectionPermit, HandshakePermit, Limit, ListenerPermits};
 use crate::events::{Close, ConnectionEnd, Observer, Outcome, TlsFacts};
 use crate::listener::Shared;
 use crate::proxy_protocol::Header;
@@ -42,7 +42,7 @@ pub(crate) struct Admitted {
 /// What an admitted connection holds.
 struct Places {
     connection: ConnectionPermit,
-    handshake: HandshakePermit,
+    of_listener: ListenerPermits,
 }
 
 /// Tells of the end when it is dropped.
@@ -68,9 +68,8 @@ pub(crate) fn admit(arrival: Arrival, shared: &Shared) -> Option<Admitted> {
     shared.observer.opened(&listener.name);
     let mut report = report(&stream, source, &listener, shared);
     let places = shared.connections.admit().and_then(|connection| {
-        let handshakes = shared.listeners.handshakes(&listener.name);
-        let handshake = handshakes.admit(source.ip(), listener.limits)?;
-        Ok(Places { connection, handshake })
+        let of_listener = shared.listeners.admit(&listener, source.ip())?;
+        Ok(Places { connection, of_listener })
     });
     match places {
         Ok(places) => Some(Admitted { stream, listener, places, report }),
@@ -134,7 +133,7 @@ async fn authorize_and_relay(
     report: &mut Report,
 ) {
     tune(&stream);
-    let Places { connection, mut handshake } = places;
+    let Places { connection, of_listener: ListenerPermits { connection: of_source, mut handshake } } = places;
     let outcome = authorize(stream, &mut handshake, listener, shared, report).await;
     report.end.handshake = report.started.elapsed();
     drop(handshake);
@@ -155,7 +154,7 @@ async fn authorize_and_relay(
             (report.end.alert, report.end.peer_alert) = (refused.alert, refused.peer_alert);
             report.end.detail = refused.detail;
             // Nobody whom the listener could serve has to wait for who only reads an alert.
-            drop(connection);
+            drop((connection, of_source));
             let place = shared.lingering.admit(report.end.source.ip());
             if let (Some(stream), Some(_place)) = (refused.stream, place) {
                 linger_on(stream, shared).await;

@@ -30,6 +30,8 @@ pub struct ListenerRuntime {
     pub tls: TlsTemplate,
     /// `limits`, as far as they count handshakes.
     pub limits: HandshakeLimits,
+    /// `connectionsPerSource`: at a time, from one IPv4 address or one IPv6 /64. Default 10000.
+    pub connections_per_source: usize,
     /// How long each step may take.
     pub deadlines: Deadlines,
     /// `routes`, in their order: the first that matches wins.

@@ -42,7 +42,8 @@ macro_rules! reasons {
 reasons! {
     /// Too many handshakes are in flight (`limits.handshakesInFlight`).
     LimitHandshakes = "limit_handshakes", [], None;
-    /// Too many handshakes from this source are in flight (`limits.handshakesPerSource`), or from its network.
+    /// Too many handshakes from this source are in flight (`limits.handshakesPerSource`), or from its network; or too many of its connections
+    /// are open (`limits.connectionsPerSource`).
     LimitSource = "limit_source", [], None;
     /// Too many connections are open (`maxConnections`).
     LimitConnections = "limit_connections", [], None;

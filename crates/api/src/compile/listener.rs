@@ -24,6 +24,7 @@ const MOST_PROTOCOLS: usize = 16;
 const MOST_ROUTES: usize = 1024;
 const MOST_NAMES: usize = 1024;
 const MOST_HANDSHAKES: u32 = 1_000_000;
+const MOST_CONNECTIONS: u32 = 10_000_000;
 const MOST_EVIDENCE: u32 = 100_000;
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(300);
 const SHORTEST_HANDSHAKE: Duration = Duration::from_millis(10);
@@ -163,6 +164,7 @@ fn limits(of: &Of1<'_>, report: &mut Report<'_>) -> Limits {
     };
     let all = count("handshakesInFlight", given.handshakes_in_flight, MOST_HANDSHAKES);
     let source = count("handshakesPerSource", given.handshakes_per_source, MOST_HANDSHAKES);
+    let connections = count("connectionsPerSource", given.connections_per_source, MOST_CONNECTIONS);
     let evidence_source = count("evidencePerSource", given.evidence_per_source, MOST_EVIDENCE);
     let evidence_network = count("evidencePerNetwork", given.evidence_per_network, MOST_EVIDENCE);
     let deadline = given.handshake_deadline.map_or(default.handshake_deadline, |span| span.0);
@@ -173,6 +175,7 @@ fn limits(of: &Of1<'_>, report: &mut Report<'_>) -> Limits {
     Limits {
         handshakes_in_flight: places(all).unwrap_or(default.handshakes_in_flight),
         handshakes_per_source: places(source).unwrap_or(default.handshakes_per_source),
+        connections_per_source: places(connections).unwrap_or(default.connections_per_source),
         handshake_deadline: deadline,
         evidence_per_source: evidence_source.map_or(default.evidence_per_source, Rate::per_second),
         evidence_per_network: evidence_network.map_or(default.evidence_per_network, Rate::per_second),

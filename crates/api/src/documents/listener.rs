@@ -44,6 +44,8 @@ sections! {
         handshakes_in_flight: u32,
         /// Handshakes at a time of one source address.
         handshakes_per_source: u32,
+        /// Connections at a time of one source address.
+        connections_per_source: u32,
         /// From the accepted connection to the end of the handshake.
         handshake_deadline: Span,
         /// Gatherings of evidence a second for one source address; ten times as many at once.

@@ -268,6 +268,7 @@ impl Building<'_> {
                 in_flight: listener.limits.handshakes_in_flight,
                 per_source: listener.limits.handshakes_per_source,
             },
+            connections_per_source: listener.limits.connections_per_source,
             deadlines: Deadlines { handshake: listener.limits.handshake_deadline, ..Deadlines::default() },
             routes,
         };

@@ -1,6 +1,6 @@
 //! What comes before the certificate: limits, deadlines, no TLS at all, no route, no policy, no certificate; and Audit.
 
-use revouch_testbed::Peer;
+use revouch_testbed::{Ending, Peer};
 use revouch_validator::reason::Reason;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,6 +30,7 @@ async fn limits_close_without_tls() {
     let held_by = [
         (Plan::new().limits("handshakesInFlight: 1"), Reason::LimitHandshakes),
         (Plan::new().limits("handshakesPerSource: 1"), Reason::LimitSource),
+        (Plan::new().limits("connectionsPerSource: 1"), Reason::LimitSource),
         (Plan::new().process(", maxConnections: 1"), Reason::LimitConnections),
     ];
     for (plan, reason) in held_by {
@@ -48,6 +49,31 @@ async fn in_handshake(stage: &Stage) -> TcpStream {
     stream.write_all(&client_hello(&[&rustls::version::TLS13])).await.unwrap();
     stream.read_exact(&mut [0; 5]).await.unwrap();
     stream
+}
+
+#[tokio::test]
+async fn one_source_has_so_many_connections_until_they_end() {
+    let stage = Plan::new().limits("connectionsPerSource: 2").start().await;
+    let peer = Peer::from(SOURCE).identity(&stage.leaf());
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut connected = peer.connect(stage.listener).await.unwrap();
+        assert_eq!(connected.echo(HELLO).await, Ending::Echoed);
+        held.push(connected);
+    }
+    let third = Peer::from(SOURCE).connect_tcp(stage.listener).await.unwrap();
+    assert_eq!(closed(third).await, b"");
+    let line = stage.line(0).await;
+    let told = (line.text("reason"), line.text("detail"));
+    assert_eq!(told, (Some("limit_source"), Some("limits.connectionsPerSource")));
+    // Other sources have places of their own: this one is nobody, and is told so.
+    let other =
+        Peer::from([127, 1, 0, 2].into()).identity(&stage.leaf()).exchange(stage.listener, HELLO).await;
+    assert!(!other.accepted());
+    assert_eq!(stage.line(1).await.text("reason"), Some("no_ptr"));
+    drop(held.pop());
+    stage.line(2).await;
+    stage.accepts_peer(&peer, NAME).await;
 }
 
 #[tokio::test]
