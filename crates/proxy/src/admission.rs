@@ -17,9 +17,7 @@ use crate::runtime::ListenerRuntime;
 
 pub use self::handshakes::{HandshakePermit, Handshakes};
 
-/// How many refused connections may linger at a time; more are closed at once.
-const MAX_LINGERING: usize = 1024;
-/// How many of those from one source.
+/// How many refused connections may linger at a time from one source; more are closed at once.
 const MAX_LINGERING_PER_SOURCE: usize = 16;
 
 /// A limit that leaves no place.
@@ -164,16 +162,16 @@ impl Drop for SourcePermit {
 }
 
 impl Lingering {
+    /// At most this many, and 16 from one source.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { all: Semaphore::new(most), sources: Arc::default() }
+    }
+
     /// Takes a place, if there is one for this source.
     #[must_use]
     pub fn admit(&self, source: IpAddr) -> Option<(SemaphorePermit<'_>, SourcePermit)> {
         Some((self.all.try_acquire().ok()?, self.sources.admit(source, MAX_LINGERING_PER_SOURCE)?))
-    }
-}
-
-impl Default for Lingering {
-    fn default() -> Self {
-        Self { all: Semaphore::new(MAX_LINGERING), sources: Arc::default() }
     }
 }
 
@@ -252,13 +250,13 @@ mod tests {
 
     #[test]
     fn lingering_is_bounded_by_source_and_in_all() {
-        let lingering = Lingering::default();
+        let lingering = Lingering::new(1024);
         let held: Vec<_> = (0..=255)
             .flat_map(|host| std::iter::repeat_n(IpAddr::from([192, 0, 2, host]), 20))
             .filter_map(|source| lingering.admit(source))
             .collect();
-        assert_eq!(held.len(), MAX_LINGERING);
-        assert_eq!(lingering.sources.counts().len(), MAX_LINGERING / MAX_LINGERING_PER_SOURCE);
+        assert_eq!(held.len(), 1024);
+        assert_eq!(lingering.sources.counts().len(), 1024 / MAX_LINGERING_PER_SOURCE);
         drop(held);
         assert!(lingering.sources.counts().is_empty());
         assert!(lingering.admit([192, 0, 2, 1].into()).is_some());

@@ -43,15 +43,15 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet. At most so many connections at a time, and so many more that linger.
     #[must_use]
-    pub fn new(observer: Arc<dyn Observer>, max_connections: usize) -> Self {
+    pub fn new(observer: Arc<dyn Observer>, max_connections: usize, lingering: usize) -> Self {
         Self {
             observer,
             connections: Arc::new(ConnectionLimit::new(max_connections)),
             listeners: Listeners::default(),
             paths: Arc::new(PathCache::default()),
-            lingering: Lingering::default(),
+            lingering: Lingering::new(lingering),
             tracker: TaskTracker::new(),
             cut: CancellationToken::new(),
         }

@@ -18,8 +18,9 @@ pub(super) struct Service {
 
 impl Service {
     /// Nothing is accepted yet.
-    pub(super) fn new(telemetry: Arc<Telemetry>, max_connections: usize) -> Self {
-        Self { shared: Arc::new(Shared::new(telemetry, max_connections)), loops: TaskTracker::new() }
+    pub(super) fn new(telemetry: Arc<Telemetry>, max_connections: usize, lingering: usize) -> Self {
+        let shared = Arc::new(Shared::new(telemetry, max_connections, lingering));
+        Self { shared, loops: TaskTracker::new() }
     }
 
     /// `maxConnections` from now on; connections that are open stay.

@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use super::descriptors::Room;
 use super::listening::{Fresh, Sockets, Wanted};
 use super::output::Output;
 use super::service::Service;
 use super::signals::{Request, Signals};
 use super::sockets::BindError;
-use super::{Diagnostics, Ended, Role, StartError, descriptors};
+use super::{Diagnostics, Ended, Role, StartError};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Phase, Readiness};
 use crate::load::{LoadError, Loader, probe};
@@ -106,6 +107,7 @@ pub(super) struct Supervisor {
     level: Option<Level>,
     output: Output,
     telemetry: Arc<Telemetry>,
+    room: Room,
     service: Service,
     sockets: Sockets<ListenerRuntime>,
     addresses: Addresses,
@@ -132,9 +134,10 @@ impl Supervisor {
         diagnostics: Diagnostics,
         role: Role,
     ) -> Result<Self, StartError> {
-        if role == Role::Process {
-            tell_shortage(snapshot.process());
-        }
+        let room = match role {
+            Role::Process => Room::raise(),
+            Role::Embedded => Room::unlimited(),
+        };
         let signals = match role {
             Role::Process => Signals::install().map_err(StartError::System)?,
             Role::Embedded => Signals::none(),
@@ -150,7 +153,8 @@ impl Supervisor {
             .map_err(StartError::Log)?;
         let log = AccessLog::new(access, snapshot.process().log_format);
         let telemetry = Arc::new(Telemetry::new(metrics.clone(), log));
-        let service = Service::new(Arc::clone(&telemetry), snapshot.process().max_connections);
+        let most = room.connections(snapshot.process().max_connections);
+        let service = Service::new(Arc::clone(&telemetry), most, room.lingering());
         let watcher = Watcher::start(loader.take_digests());
         let fresh = sockets.apply(change);
         let mut supervisor = Self {
@@ -161,6 +165,7 @@ impl Supervisor {
             level,
             output,
             telemetry,
+            room,
             service,
             sockets,
             addresses: Addresses::default(),
@@ -290,7 +295,7 @@ impl Supervisor {
             self.telemetry.log().redirect(lines);
         }
         tell_restart(self.snapshot.process(), snapshot.process());
-        self.service.set_max_connections(snapshot.process().max_connections);
+        self.service.set_max_connections(self.room.connections(snapshot.process().max_connections));
         if let Some(level) = &self.level {
             level.set(snapshot.process().log_level);
         }
@@ -389,18 +394,6 @@ fn wanted(snapshot: &Snapshot) -> Vec<Wanted<ListenerRuntime>> {
 fn start_admin(address: SocketAddr, registry: Registry, readiness: &Readiness) -> Result<Admin, StartError> {
     Admin::start(address, registry, readiness.clone())
         .map_err(|error| StartError::Bind(BindError { address, purpose: "metrics".to_owned(), error }))
-}
-
-fn tell_shortage(process: &ProcessConfig) {
-    let limit = descriptors::raise();
-    let wanted = u64::try_from(process.max_connections).unwrap_or(u64::MAX);
-    if let Some(fit) = descriptors::shortage(limit, wanted) {
-        tracing::warn!(
-            limit,
-            "maxConnections is {wanted}, and the limit on open files lets {fit} in: raise it (LimitNOFILE= in a systemd unit), or \
-             lower maxConnections"
-        );
-    }
 }
 
 fn tell_restart(old: &ProcessConfig, new: &ProcessConfig) {

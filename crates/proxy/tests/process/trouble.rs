@@ -1,6 +1,7 @@
 //! What goes wrong around a running proxy: DNS servers that are silent or do not validate, descriptors that run out.
 
 use std::net::{TcpStream, UdpSocket};
+use std::path::PathBuf;
 
 use revouch_lab::{Listen, Signing, Universe};
 
@@ -50,6 +51,37 @@ async fn servers_that_are_to_validate_and_do_not_are_refused() {
     .unwrap();
 }
 
+/// A configuration that turns no connection of the tests below away.
+fn generous(setup: &Setup) -> PathBuf {
+    let listener = setup.listener("api", "127.0.0.1:0");
+    let listener = listener
+        .replace("  routes:", "  limits: {handshakesPerSource: 1000, handshakeDeadline: 5m}\n  routes:");
+    setup.write("revouch.yaml", &(setup.process("") + &listener))
+}
+
+#[test]
+fn no_more_connections_are_taken_than_there_are_descriptors_for() {
+    let setup = Setup::new();
+    let proxy = Proxy::start_with_descriptors(&generous(&setup), 200);
+    proxy.wait_for("the limit on open files lets 50 in");
+    let address = proxy.address("api");
+    let in_handshake = || {
+        let mut peer = setup.try_connect(address);
+        peer.conn.write_tls(&mut peer.sock).unwrap();
+        peer
+    };
+    let held: Vec<_> = (0..50).map(|_| in_handshake()).collect();
+    drop(TcpStream::connect(address).unwrap());
+    proxy.wait_for("limit_connections");
+    proxy.signal("HUP");
+    proxy.wait_for("configuration loaded");
+    drop(TcpStream::connect(address).unwrap());
+    proxy.wait_for_nth("limit_connections", 2);
+    // Everything else goes on.
+    assert!(proxy.admin("/metrics").contains("revouch_fd_exhaustion_total 0\n"));
+    drop(held);
+}
+
 #[test]
 fn a_log_file_that_hangs_does_not_keep_it_from_ending() {
     let setup = Setup::new();
@@ -72,12 +104,9 @@ fn a_log_file_that_hangs_does_not_keep_it_from_ending() {
 #[test]
 fn without_descriptors_it_waits_counts_and_goes_on() {
     let setup = Setup::new();
-    // Enough to start, not enough for the connections below, which no other limit turns away.
-    let listener = setup.listener("api", "127.0.0.1:0");
-    let listener = listener.replace("  routes:", "  limits: {handshakesPerSource: 1000}\n  routes:");
-    let config = setup.write("revouch.yaml", &(setup.process("") + &listener));
-    let proxy = Proxy::start_with_descriptors(&config, 64);
-    proxy.wait_for("the limit on open files lets");
+    let proxy = Proxy::start(&generous(&setup), &[]);
+    // Not enough any more for the connections below: something has taken what there was room for.
+    proxy.limit_descriptors(64);
     let address = proxy.address("api");
     let held: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
     proxy.wait_for("no connection can be accepted");
