@@ -1,4 +1,4 @@
-//! The access log: one structured line for each connection that ended.
+//! The access log: one structured line for each connection that ended, but for those that limits turn away in numbers.
 //!
 //! Promises: a line is one line whatever the peer sent, because every text passes through [`escape`] before it is written;
 //! writing never blocks ([`crate::lines`]); and an identity that the peer has not proven, because the handshake did not end, stands
@@ -47,11 +47,20 @@ impl AccessLog {
 
     /// Writes one line. Never blocks; a line that does not fit into the queue is dropped and counted.
     pub fn write(&self, line: &Line) {
-        let text = match self.format {
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).line(self.text(line));
+    }
+
+    /// As [`write`](Self::write), for a connection that anybody can make: never in the way of other lines.
+    pub fn write_of_anybody(&self, line: &Line) {
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).line_of_anybody(self.text(line));
+    }
+
+    fn text(&self, line: &Line) -> Vec<u8> {
+        match self.format {
             LogFormat::Json => line.json(),
             LogFormat::Text => line.text(),
-        };
-        self.lines.read().unwrap_or_else(PoisonError::into_inner).line(text.into_bytes());
+        }
+        .into_bytes()
     }
 
     /// Writes to `lines` from the next line on.

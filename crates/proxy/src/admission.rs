@@ -219,7 +219,7 @@ fn source_key(address: IpAddr) -> IpAddr {
 }
 
 /// The network of an address, as far as one customer of a provider may have all of it: /24 or /48.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(prefix(v6, 48)),
         IpAddr::V4(v4) => {

@@ -3,7 +3,7 @@
 //! - the way of a connection: [`listener`], [`admission`], [`tls`], [`upstream`], [`proxy_protocol`], [`relay`]; what it runs on is
 //!   [`runtime`], what comes of it is told in [`events`]
 //! - the configuration: [`load`], [`snapshot`], [`reload`], [`check`]
-//! - what is told: [`observe`], [`metrics`], [`admin`], [`access_log`], [`logging`], [`lines`]
+//! - what is told: [`observe`], [`turned_away`], [`metrics`], [`admin`], [`access_log`], [`logging`], [`lines`]
 //! - the life of the process: [`run`], [`args`]
 
 pub mod access_log;
@@ -26,4 +26,5 @@ pub mod run;
 pub mod runtime;
 pub mod snapshot;
 pub mod tls;
+pub mod turned_away;
 pub mod upstream;

@@ -1,12 +1,15 @@
 //! Lines of text that go to a file or to standard error without ever holding up who writes them.
 //!
 //! Promises: handing in a line never blocks and never allocates without bound: there is a queue of [`QUEUE`] lines, and what
-//! does not fit is dropped and counted. One thread writes; it ends when the last [`Lines`] is gone, with everything written that was taken.
-//! An output that takes nothing any more holds up the end of the process for [`FINISH`] at the most.
+//! does not fit is dropped and counted. Lines that anybody can cause get half of it, so that they never drive out the others. One thread
+//! writes; it ends when the last [`Lines`] is gone, with everything written that was taken. An output that takes nothing any more holds up the
+//! end of the process for [`FINISH`] at the most.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,8 @@ pub enum Destination {
 #[derive(Clone)]
 pub struct Lines {
     queue: SyncSender<Message>,
+    /// How many lines are in the queue.
+    waiting: Arc<AtomicUsize>,
     dropped: IntCounter,
 }
 
@@ -65,17 +70,31 @@ impl Lines {
         let (queue, receiver) = sync_channel(QUEUE);
         let counter = dropped.clone();
         let (ending, ended) = sync_channel(1);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&waiting);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             let _ending: SyncSender<()> = ending;
-            write_all(&receiver, output, &counter);
+            write_all(&receiver, output, &taken, &counter);
         })?;
-        Ok((Self { queue: queue.clone(), dropped }, LineWriter { ended, queue }))
+        Ok((Self { queue: queue.clone(), waiting, dropped }, LineWriter { ended, queue }))
     }
 
     /// Puts a line into the queue, without its line feed. Never blocks.
     pub fn line(&self, mut line: Vec<u8>) {
         line.push(b'\n');
+        // Before it can be taken out again.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         if line.len() > MAX_LINE || self.queue.try_send(Message::Line(line)).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.dropped.inc();
+        }
+    }
+
+    /// As [`line`](Self::line), for a line that anybody can cause: while the queue is half full it is dropped and counted.
+    pub fn line_of_anybody(&self, line: Vec<u8>) {
+        if self.waiting.load(Ordering::Relaxed) < QUEUE / 2 {
+            self.line(line);
+        } else {
             self.dropped.inc();
         }
     }
@@ -131,7 +150,12 @@ fn open_append(path: &Path) -> io::Result<File> {
 }
 
 /// Writes until it is told to end, or every sender is gone. What is in the queue is written in one go, and flushed when the queue is empty.
-fn write_all(receiver: &Receiver<Message>, output: Box<dyn Write + Send>, dropped: &IntCounter) {
+fn write_all(
+    receiver: &Receiver<Message>,
+    output: Box<dyn Write + Send>,
+    waiting: &AtomicUsize,
+    dropped: &IntCounter,
+) {
     let mut output = BufWriter::new(output);
     // Lines that are in the buffer and not yet known to be written.
     let mut pending = 0;
@@ -149,6 +173,7 @@ fn write_all(receiver: &Receiver<Message>, output: Box<dyn Write + Send>, droppe
         };
         match message {
             Message::Line(line) => {
+                waiting.fetch_sub(1, Ordering::Relaxed);
                 pending += 1;
                 if output.write_all(&line).is_err() {
                     discard(&mut output, &mut pending, dropped);
@@ -273,6 +298,24 @@ mod tests {
         // With a full queue, and a thread that is not going to take from it: returns all the same.
         writer.finish();
         drop(release);
+    }
+
+    #[test]
+    fn lines_of_anybody_leave_room_for_the_others() {
+        let (release, gate) = sync_channel(1);
+        let dropped = counter();
+        let (lines, writer) = Lines::start_with(Box::new(Stuck(gate)), dropped.clone()).unwrap();
+        for _ in 0..3 * QUEUE {
+            lines.line_of_anybody(vec![b'x'; 100]);
+        }
+        let before = dropped.get();
+        assert!(before >= u64::try_from(2 * QUEUE).unwrap(), "{before}");
+        for _ in 0..QUEUE / 2 {
+            lines.line(vec![b'x'; 100]);
+        }
+        assert_eq!(dropped.get(), before);
+        drop((release, lines));
+        writer.finish();
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! From what happens to connections to metrics and the access log.
 //!
-//! Promises: one line and one count for each connection that ends. An identity or class that the peer has not proven, since the
+//! Promises: one count for each connection that ends, and one line, but for those that limits turn away in numbers ([`TurnedAway`]). Lines of peers
+//! that were refused are not in the way of others. An identity or class that the peer has not proven, since the
 //! handshake did not end well, is written as `claimed_…`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use revouch_resolver::Observer as ResolverObserver;
 use revouch_validator::cert::{CertificateFacts, Fingerprint};
@@ -16,6 +17,7 @@ use rustls::AlertDescription;
 use crate::access_log::{AccessLog, Line};
 use crate::events::{CacheResult, ConnectionEnd, Direction, Observer, Outcome};
 use crate::metrics::{EvidenceSource, Metrics};
+use crate::turned_away::TurnedAway;
 
 /// The most names of a certificate that a line tells.
 const MOST_NAMES: usize = 8;
@@ -24,6 +26,7 @@ const MOST_NAMES: usize = 8;
 pub struct Telemetry {
     metrics: Metrics,
     log: AccessLog,
+    turned_away: TurnedAway,
 }
 
 /// Counts the resolver's questions.
@@ -43,13 +46,31 @@ impl Telemetry {
     /// Counts in `metrics` and writes to `log`.
     #[must_use]
     pub fn new(metrics: Metrics, log: AccessLog) -> Self {
-        Self { metrics, log }
+        Self { metrics, log, turned_away: TurnedAway::default() }
     }
 
     /// Where the lines of connections go.
     #[must_use]
     pub fn log(&self) -> &AccessLog {
         &self.log
+    }
+
+    /// Tells of those that limits turned away and that were not told one by one. To be called often.
+    pub fn tell_turned_away(&self) {
+        self.tell(self.turned_away.due(Instant::now()));
+    }
+
+    /// The same, of all that is left: before the log ends.
+    pub fn tell_rest(&self) {
+        self.tell(self.turned_away.rest());
+    }
+
+    fn tell(&self, counted: Vec<(ConnectionEnd, u64)>) {
+        for (last, count) in counted {
+            let mut line = line(&last);
+            line.number("repeated", count);
+            self.log.write_of_anybody(&line);
+        }
     }
 }
 
@@ -86,13 +107,19 @@ impl Observer for Telemetry {
             Outcome::Refused(reason) => self.metrics.handshake_refused(reason),
             Outcome::Unfinished => {}
         }
-        if had_handshake(end.outcome) {
+        let turned_away = is_turned_away(end.outcome);
+        // Where it is not known what came of a handshake, its time says nothing.
+        if !turned_away && end.outcome != Outcome::Unfinished {
             self.metrics.handshake_took(end.handshake);
         }
         if end.close.is_upstream_failure() {
             self.metrics.upstream_failed();
         }
-        self.log.write(&line(end));
+        match end.outcome {
+            Outcome::Refused(_) if turned_away && !self.turned_away.is_first(end, Instant::now()) => {}
+            Outcome::Refused(_) => self.log.write_of_anybody(&line(end)),
+            _ => self.log.write(&line(end)),
+        }
     }
 }
 
@@ -213,13 +240,10 @@ const fn outcome_words(outcome: Outcome) -> (&'static str, Option<Reason>) {
     }
 }
 
-/// Whether TLS was spoken at all: what a limit turns away takes no time and says nothing of handshakes.
-const fn had_handshake(outcome: Outcome) -> bool {
+/// Whether a limit turned it away: it took no time and says nothing of handshakes.
+const fn is_turned_away(outcome: Outcome) -> bool {
     use Reason::{LimitConnections, LimitHandshakes, LimitSource};
-    !matches!(
-        outcome,
-        Outcome::Unfinished | Outcome::Refused(LimitConnections | LimitHandshakes | LimitSource)
-    )
+    matches!(outcome, Outcome::Refused(LimitConnections | LimitHandshakes | LimitSource))
 }
 
 /// Whether anything had to be waited for from an upstream: asked for this evidence, or for another with which it waited.
@@ -244,5 +268,7 @@ fn alert_name(alert: AlertDescription) -> String {
     name
 }
 
+#[cfg(test)]
+pub(crate) use tests::refused;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,6 +62,11 @@ fn end(outcome: Outcome) -> ConnectionEnd {
         bytes_out: 6,
         close: Close::Refused,
     }
+}
+
+/// The end of a connection from `source` that was refused.
+pub(crate) fn refused(source: SocketAddr, reason: Reason) -> ConnectionEnd {
+    ConnectionEnd { source, ..end(Outcome::Refused(reason)) }
 }
 
 fn json(end: &ConnectionEnd) -> Value {
@@ -219,6 +225,36 @@ fn one_end_is_one_line_and_one_count() {
         "revouch_upstream_connect_failures_total 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_flood_that_limits_turn_away_is_counted_each_and_told_in_two_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry).unwrap();
+    let destination = Destination::File(path.clone());
+    let (lines, writer) = Lines::start(&destination, metrics.log_dropped().clone()).unwrap();
+    let telemetry = Telemetry::new(metrics, AccessLog::new(lines, LogFormat::Json));
+    for n in 0..=99 {
+        telemetry.ended(&refused(SocketAddr::from(([192, 0, 2, n], 4711)), Reason::LimitSource));
+        telemetry.ended(&refused(SocketAddr::from(([192, 0, 2, n], 4711)), Reason::NoPtr));
+    }
+    telemetry.tell_rest();
+    drop(telemetry);
+    writer.finish();
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |reason: &str| lines.iter().filter(|line| line["reason"] == reason).collect::<Vec<_>>();
+    assert_eq!(of("no_ptr").len(), 100);
+    let [first, rest] = of("limit_source")[..] else { panic!("{text}") };
+    assert_eq!((&first["source"], first.get("repeated")), (&Value::from("192.0.2.0"), None));
+    assert_eq!((&rest["source"], &rest["repeated"]), (&Value::from("192.0.2.99"), &Value::from(99)));
+    let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    for reason in ["limit_source", "no_ptr"] {
+        let series = format!("revouch_handshakes_total{{outcome=\"refused\",reason=\"{reason}\"}} 100\n");
+        assert!(text.contains(&series), "{text}");
     }
 }
 

@@ -11,6 +11,7 @@ use revouch_resolver::Prefetch;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::descriptors::Room;
 use super::listening::{Fresh, Sockets, Wanted};
@@ -28,6 +29,7 @@ use crate::observe::Telemetry;
 use crate::reload::Watcher;
 use crate::runtime::ListenerRuntime;
 use crate::snapshot::Snapshot;
+use crate::turned_away;
 
 /// Orders that wait for a reload to end.
 const MOST_KEPT: usize = 16;
@@ -107,6 +109,7 @@ pub(super) struct Supervisor {
     level: Option<Level>,
     output: Output,
     telemetry: Arc<Telemetry>,
+    _telling: AbortOnDropHandle<()>,
     room: Room,
     service: Service,
     sockets: Sockets<ListenerRuntime>,
@@ -155,6 +158,7 @@ impl Supervisor {
         let telemetry = Arc::new(Telemetry::new(metrics.clone(), log));
         let most = room.connections(snapshot.process().max_connections);
         let service = Service::new(Arc::clone(&telemetry), most, room.lingering());
+        let telling = AbortOnDropHandle::new(tokio::spawn(tell_turned_away(Arc::clone(&telemetry))));
         let watcher = Watcher::start(loader.take_digests());
         let fresh = sockets.apply(change);
         let mut supervisor = Self {
@@ -165,6 +169,7 @@ impl Supervisor {
             level,
             output,
             telemetry,
+            _telling: telling,
             room,
             service,
             sockets,
@@ -365,6 +370,7 @@ impl Supervisor {
                 "connections did not end when they were told to"
             );
         }
+        self.telemetry.tell_rest();
         tracing::info!("ended");
         Remains { ended, output: self.output }
     }
@@ -375,6 +381,14 @@ impl Remains {
     pub(super) fn finish(self) -> Ended {
         self.output.finish();
         self.ended
+    }
+}
+
+/// Tells of connections that were counted together, soon after they are due.
+async fn tell_turned_away(telemetry: Arc<Telemetry>) {
+    loop {
+        sleep(turned_away::PERIOD / 4).await;
+        telemetry.tell_turned_away();
     }
 }
 

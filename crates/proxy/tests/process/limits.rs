@@ -3,13 +3,47 @@
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 
-use crate::setup::{PATIENCE, Proxy, Setup};
+use crate::setup::{PATIENCE, Peer, Proxy, Setup};
 
 /// Whether a connection to this address is closed at once.
 fn is_turned_away(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     matches!(stream.read(&mut [0]), Ok(0))
+}
+
+/// A connection whose ClientHello was answered: it keeps its place.
+fn in_handshake(setup: &Setup, address: SocketAddr) -> Peer {
+    let mut peer = setup.try_connect(address);
+    peer.conn.write_tls(&mut peer.sock).unwrap();
+    peer.sock.read_exact(&mut [0; 5]).unwrap();
+    peer
+}
+
+#[test]
+fn of_a_flood_that_is_turned_away_the_access_log_has_few_lines_and_the_number() {
+    const FLOOD: u64 = 200;
+    let setup = Setup::new();
+    let mut proxy = Proxy::start(&setup.usual_with(", maxConnections: 1"), &[]);
+    let address = proxy.address("api");
+    let held = in_handshake(&setup, address);
+    assert!((0..FLOOD).all(|_| is_turned_away(address)));
+    let metric = "revouch_handshakes_total{outcome=\"refused\",reason=\"limit_connections\"}";
+    proxy.wait_for_metric(metric, &FLOOD.to_string());
+    drop(held);
+    proxy.signal("TERM");
+    assert_eq!(proxy.end().code(), Some(0), "{}", proxy.log());
+    proxy.wait_for("\"message\":\"ended\"");
+    let log = proxy.log();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .filter(|line| line.contains("limit_connections"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: u64 = lines.iter().map(|line| line["repeated"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(told, FLOOD, "{log}");
+    // Two, but for the seconds that it took.
+    assert!(lines.len() < 50, "{log}");
 }
 
 #[test]
@@ -21,10 +55,7 @@ fn handshakes_count_for_all_sockets_of_a_listener_and_over_reloads() {
     let config = setup.write("revouch.yaml", &text);
     let proxy = Proxy::start(&config, &[]);
     let [first, second] = [1, 2].map(|nth| proxy.nth_address("api", nth));
-    let mut held = setup.try_connect(first);
-    held.conn.write_tls(&mut held.sock).unwrap();
-    // Its ClientHello is answered: it keeps its place.
-    held.sock.read_exact(&mut [0; 5]).unwrap();
+    let held = in_handshake(&setup, first);
     assert!(is_turned_away(second));
     assert!(proxy.wait_for("limit_source").contains("limits.handshakesPerSource"));
     proxy.signal("HUP");
