@@ -1,17 +1,18 @@
 //! The admin listener: `/metrics`, `/livez` and `/readyz` over plain HTTP/1.1.
 //!
 //! Promises: it runs on a thread of its own, so that neither a slow scraper nor a large scrape takes time from connections, and it
-//! answers while they are busy. GET and HEAD only, every other path is 404; a connection that sends nothing, or slowly, is closed; there
-//! are never more than [`MAX_CONNECTIONS`]. It has no authentication: bind it to a loopback or management address.
+//! answers while they are busy. GET and HEAD only, every other path is 404. A connection is for one request; one that sends nothing, or slowly,
+//! is closed; there are never more than [`MAX_CONNECTIONS`], and none of them keeps a new one out. It has no authentication: bind it to
+//! a loopback or management address.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -22,12 +23,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Registry, TextEncoder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 
-/// The most admin connections at a time; more wait in the backlog.
+use crate::listener::Trouble;
+
+/// The most admin connections at a time; for another, the oldest that has not asked yet gives way.
 pub const MAX_CONNECTIONS: usize = 32;
 /// How long a request's headers may take.
-pub const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a connection may stay, whatever it does.
 pub const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
 /// The longest request head, in bytes.
@@ -91,12 +95,16 @@ impl Admin {
     /// # Errors
     /// The address cannot be bound, or the thread cannot be started.
     pub fn start(address: SocketAddr, registry: Registry, readiness: Readiness) -> io::Result<Self> {
+        Self::start_with(address, State { registry, readiness, header_deadline: HEADER_DEADLINE })
+    }
+
+    fn start_with(address: SocketAddr, state: State) -> io::Result<Self> {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let state = Arc::new(State { registry, readiness });
+        let state = Arc::new(state);
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -128,6 +136,31 @@ impl Drop for Admin {
 struct State {
     registry: Registry,
     readiness: Readiness,
+    header_deadline: Duration,
+}
+
+/// The connections that are open, in the order of their arrival.
+#[derive(Default)]
+struct Connections(Vec<Connection>);
+
+struct Connection {
+    /// Whether its request is there.
+    has_asked: Arc<AtomicBool>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Connections {
+    /// Makes room for another.
+    async fn make_room(&mut self) {
+        self.0.retain(|connection| !connection.task.is_finished());
+        if self.0.len() >= MAX_CONNECTIONS {
+            let silent = self.0.iter().position(|connection| !connection.has_asked.load(Ordering::Relaxed));
+            let oldest = self.0.remove(silent.unwrap_or(0));
+            oldest.task.abort();
+            // Not until it is gone. It was told to go: that this is an error is no news.
+            drop(oldest.task.await);
+        }
+    }
 }
 
 async fn accept(listener: StdListener, state: Arc<State>) {
@@ -138,20 +171,22 @@ async fn accept(listener: StdListener, state: Arc<State>) {
             return;
         }
     };
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+    let mut connections = Connections::default();
+    let mut trouble = Trouble::new("no admin connection can be accepted");
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let state = Arc::clone(&state);
-                tokio::spawn(async move {
+                connections.make_room().await;
+                let has_asked = Arc::new(AtomicBool::new(false));
+                let serving = serve(stream, Arc::clone(&state), Arc::clone(&has_asked));
+                let task = tokio::spawn(async move {
                     // Past its deadline, or broken: the scraper sees a closed connection, and that is all there is to say.
-                    let _ = tokio::time::timeout(CONNECTION_DEADLINE, serve(stream, state)).await;
-                    drop(slot);
+                    drop(tokio::time::timeout(CONNECTION_DEADLINE, serving).await);
                 });
+                connections.0.push(Connection { has_asked, task: AbortOnDropHandle::new(task) });
             }
             Err(error) => {
-                tracing::warn!(%error, "an admin connection could not be accepted");
+                trouble.tell(&error, Instant::now());
                 // Without a pause, a process out of file descriptors would spin here.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -159,14 +194,17 @@ async fn accept(listener: StdListener, state: Arc<State>) {
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>) -> Result<(), hyper::Error> {
+async fn serve(stream: TcpStream, state: Arc<State>, has_asked: Arc<AtomicBool>) -> Result<(), hyper::Error> {
+    let header_deadline = state.header_deadline;
     let service = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
         let response = answer(&request, &state);
         async move { Ok::<_, Infallible>(response) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
+        .header_read_timeout(header_deadline)
+        .keep_alive(false)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .await
@@ -215,7 +253,7 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream as StdStream;
@@ -231,6 +269,7 @@ mod tests {
 
     fn send(admin: &Admin, request: &[u8]) -> String {
         let mut stream = StdStream::connect(admin.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(request).unwrap();
         let mut text = String::new();
         // A reset after an answer to an over-long request is still an answer.
@@ -288,6 +327,38 @@ mod tests {
         let answer = send(&admin, &request);
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(get(&admin, "GET", "/livez").starts_with("HTTP/1.1 200"));
+    }
+
+    /// An admin listener on which nobody is closed for being slow.
+    fn patient() -> Admin {
+        let day = Duration::from_secs(24 * 3600);
+        let state =
+            State { registry: Registry::new(), readiness: Readiness::default(), header_deadline: day };
+        Admin::start_with("127.0.0.1:0".parse().unwrap(), state).unwrap()
+    }
+
+    #[test]
+    fn silent_connections_keep_nobody_out() {
+        let admin = patient();
+        let silent: Vec<StdStream> =
+            (0..MAX_CONNECTIONS).map(|_| StdStream::connect(admin.address()).unwrap()).collect();
+        for _ in 0..3 {
+            assert!(get(&admin, "GET", "/livez").starts_with("HTTP/1.1 200"));
+        }
+        let is_open = |mut stream: &StdStream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        assert!(silent.iter().filter(|stream| is_open(stream)).count() >= MAX_CONNECTIONS - 3);
+        assert!(!is_open(&silent[0]), "the oldest gave way");
+    }
+
+    #[test]
+    fn a_connection_is_for_one_request() {
+        let admin = patient();
+        // Without `Connection: close`; ends all the same.
+        let answer = send(&admin, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive\n"), "{answer}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub async fn run(
     stop: CancellationToken,
     shared: Arc<Shared>,
 ) {
-    let mut trouble = Trouble::default();
+    let mut trouble = Trouble::new("no connection can be accepted");
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -96,19 +96,23 @@ pub async fn run(
 }
 
 /// Errors that will not go away at once, told once a second.
-#[derive(Default)]
-struct Trouble {
+pub(crate) struct Trouble {
+    what: &'static str,
     told: Option<Instant>,
     untold: u64,
 }
 
 impl Trouble {
-    fn tell(&mut self, error: &io::Error, now: Instant) {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, told: None, untold: 0 }
+    }
+
+    pub(crate) fn tell(&mut self, error: &io::Error, now: Instant) {
         if self.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
             self.untold += 1;
             return;
         }
-        tracing::warn!(%error, times = self.untold + 1, "no connection can be accepted");
+        tracing::warn!(%error, times = self.untold + 1, "{}", self.what);
         (self.told, self.untold) = (Some(now), 0);
     }
 }
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_same_trouble_is_told_once_a_second() {
-        let (mut trouble, error) = (Trouble::default(), io::Error::from_raw_os_error(libc::EMFILE));
+        let (mut trouble, error) = (Trouble::new("x"), io::Error::from_raw_os_error(libc::EMFILE));
         let start = Instant::now();
         (0..10).for_each(|_| trouble.tell(&error, start));
         assert_eq!(trouble.untold, 9);
