@@ -52,13 +52,13 @@ fn bind(plan: &Plan<'_>) -> Result<Process, BedError> {
     for (zone, file) in &plan.zones {
         let _ = writeln!(text, "zone \"{}\" {{ type primary; file \"{}\"; }};", zone.name, file.display());
     }
-    let config = plan.directory.join("bind.conf");
+    let config = plan.directory.join("authority-bind.conf");
     fs::write(&config, text)?;
     spawn("named", &["-g", "-n", "1", "-c", &config.display().to_string()])
 }
 
 fn knot(plan: &Plan<'_>) -> Result<Process, BedError> {
-    let config = plan.directory.join("knot.conf");
+    let config = plan.directory.join("authority-knot.conf");
     let mut text = knot_head(plan.directory, Some(plan.address));
     text += "zone:\n";
     for (zone, file) in &plan.zones {
@@ -109,7 +109,7 @@ fn nsd(plan: &Plan<'_>) -> Result<Process, BedError> {
     for (zone, file) in &plan.zones {
         let _ = writeln!(text, "zone:\n  name: \"{}\"\n  zonefile: \"{}\"", zone.name, file.display());
     }
-    let config = plan.directory.join("nsd.conf");
+    let config = plan.directory.join("authority-nsd.conf");
     fs::write(&config, text)?;
     spawn("nsd", &["-d", "-c", &config.display().to_string()])
 }
