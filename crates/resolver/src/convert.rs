@@ -135,10 +135,11 @@ fn service_binding(svcb: &SVCB) -> Option<Svcb> {
     Some(Svcb { priority: svcb.svc_priority, target: dns_name(&svcb.target_name)?, port })
 }
 
-/// RDATA in wire form, uncompressed.
+/// RDATA in canonical wire form (RFC 4034 section 6.2): servers that compress repeat the random case of the question in it.
 fn wire_form(data: &RData) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = BinEncoder::new(&mut bytes);
+    encoder.set_canonical_form(true);
     encoder.set_name_encoding(NameEncoding::Uncompressed);
     data.emit(&mut encoder).ok()?;
     Some(bytes)
@@ -186,6 +187,14 @@ mod tests {
                 Evaluated { chain: vec![link(State::Secure), link(first)], ..evaluated(one(), end, 1) };
             assert_eq!(answer(&evaluated, Timestamp(0)).unwrap().status, expected);
         }
+    }
+
+    #[test]
+    fn names_within_other_data_are_lower_case() {
+        let exchange = Name::from_ascii("mAiL.eXample.").unwrap();
+        let mx = hickory_proto::rr::rdata::MX::new(10, exchange);
+        let expected = RecordData::Other(b"\x00\x0a\x04mail\x07example\x00".to_vec());
+        assert_eq!(record(&RData::MX(mx)), Some(expected));
     }
 
     #[test]
