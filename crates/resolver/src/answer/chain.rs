@@ -79,7 +79,13 @@ impl<'m> Walk<'m> {
 
     /// The records are there.
     fn positive(mut self, set: &RrSet<'m>) -> Result<Evaluated, Bogus> {
-        let judged = self.judge(set)?;
+        let mut judged = self.judge(set)?;
+        if let (RecordType::CNAME, State::Unproven, [record]) =
+            (self.rr_type, judged.state, set.records.as_slice())
+            && let RData::CNAME(target) = &record.data
+        {
+            judged.state = self.made_from_dname(set.owner, &canonical(&target.0))?;
+        }
         if judged.state == State::Unproven {
             self.claim_owner(set);
         }
@@ -113,21 +119,23 @@ impl<'m> Walk<'m> {
         Ok(Some(target))
     }
 
-    /// The state of a CNAME: its own, or that of the DNAME from which it was made (RFC 6672 section 5.3.1).
+    /// The state of a CNAME: its own, or that of the DNAME from which it was made.
     fn link_state(&mut self, set: &RrSet<'m>, target: &Name) -> Result<State, Bogus> {
         let Judged { state: own, wildcard } = self.judge(set)?;
         self.expanded |= wildcard;
-        if own != State::Unproven {
-            return Ok(own);
-        }
-        let Some(dname) = self.dname_above(set.owner) else { return Ok(State::Unproven) };
+        if own == State::Unproven { self.made_from_dname(set.owner, target) } else { Ok(own) }
+    }
+
+    /// The state of an unsigned CNAME: that of the DNAME from which it was made (RFC 6672 section 5.3.1).
+    fn made_from_dname(&mut self, owner: &Name, target: &Name) -> Result<State, Bogus> {
+        let Some(dname) = self.dname_above(owner) else { return Ok(State::Unproven) };
         let state = self.judge_exact(&dname)?;
         if state != State::Secure {
             return Ok(State::Unproven);
         }
         let [record] = dname.records.as_slice() else { return Err(Bogus("more than one DNAME at one name")) };
         let to = dname_target(record).ok_or(Bogus("a DNAME without a target"))?;
-        if substitute(set.owner, dname.owner, &to).as_ref() != Some(target) {
+        if substitute(owner, dname.owner, &to).as_ref() != Some(target) {
             return Err(Bogus("the CNAME is not what the DNAME makes of the name"));
         }
         self.tally.count_ttl(dname.ttl());

@@ -118,8 +118,10 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Cha
     let mut name = start.clone();
     while met.len() <= MAX_LINKS && !met.contains(&name) {
         if pick(answers, &name, rr_type, usize::MAX, &mut picked) {
-            // One that stands beside the records is kept as a contradiction.
-            if rr_type != RecordType::CNAME {
+            if rr_type == RecordType::CNAME {
+                pick_dname(answers, &name, &mut picked);
+            } else {
+                // One that stands beside the records is kept as a contradiction.
                 pick(answers, &name, RecordType::CNAME, 1, &mut picked);
             }
             break;
@@ -129,18 +131,22 @@ fn along_the_chain(start: &Name, rr_type: RecordType, answers: &[Record]) -> Cha
             denies = true;
             break;
         }
-        let dname =
-            answers.iter().filter(|r| r.record_type() == RecordType::DNAME && is_below(&name, &r.name));
-        if let Some(closest) = dname.max_by_key(|r| label_count(&r.name))
-            && !picked.iter().any(|r: &Record| r.record_type() == RecordType::DNAME && r.name == closest.name)
-        {
-            pick(answers, &closest.name, RecordType::DNAME, 2, &mut picked);
-        }
+        pick_dname(answers, &name, &mut picked);
         let cname = picked.iter().find(|r| r.name == name && r.record_type() == RecordType::CNAME);
         let Some(RData::CNAME(target)) = cname.map(|r| &r.data) else { break };
         met.push(std::mem::replace(&mut name, canonical(&target.0)));
     }
     Chain { records: picked, met, denies }
+}
+
+/// Appends the DNAME closest above `name`, from which its CNAME may have been made.
+fn pick_dname(answers: &[Record], name: &Name, picked: &mut Vec<Record>) {
+    let dname = answers.iter().filter(|r| r.record_type() == RecordType::DNAME && is_below(name, &r.name));
+    if let Some(closest) = dname.max_by_key(|r| label_count(&r.name))
+        && !picked.iter().any(|r| r.record_type() == RecordType::DNAME && r.name == closest.name)
+    {
+        pick(answers, &closest.name, RecordType::DNAME, 2, picked);
+    }
 }
 
 /// The SOA records (two, if there is more than one) and the denials, with their signatures; of a referral one NS record, to tell it by.

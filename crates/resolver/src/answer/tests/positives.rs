@@ -246,6 +246,30 @@ fn a_cname_made_from_a_proven_dname_is_secure_only_if_it_is_exactly_that() {
 }
 
 #[test]
+fn a_cname_that_was_asked_for_may_be_made_from_a_dname_too() {
+    let owner = "x.old.signed.test.";
+    let with = |target: &str, dname: Vec<Record>| {
+        let raw = response()
+            .question(owner, RecordType::CNAME)
+            .answer(plain(owner, cname(target)))
+            .answer(dname)
+            .0;
+        // As on the way from the wire, but for the proofs, which selection takes away.
+        let mut selected = select(&name(owner), RecordType::CNAME, &raw).unwrap();
+        for record in &mut selected.answers {
+            let same = |r: &&Record| r.name == record.name && r.data == record.data;
+            record.proof = raw.answers.iter().find(same).unwrap().proof;
+        }
+        verdict(&evaluate(&name(owner), RecordType::CNAME, &selected, NOW))
+    };
+    let proven = secure("old.signed.test.", dname("new.signed.test."));
+    assert_eq!(with("x.new.signed.test.", proven.clone()), "secure");
+    assert_eq!(with("y.new.signed.test.", proven), "bogus");
+    assert_eq!(with("x.new.signed.test.", plain("old.signed.test.", dname("new.signed.test."))), "claimed");
+    assert_eq!(with("x.new.signed.test.", vec![]), "claimed");
+}
+
+#[test]
 fn a_dname_from_a_wildcard_is_bogus() {
     let expanded =
         proven("old.signed.test.", [dname("new.signed.test.")], &Signing { labels: Some(2), ..by(SIGNED) });
