@@ -44,6 +44,10 @@ impl Recursive {
     }
 }
 
+/// What BIND is told not to support: an algorithm that the product cannot check either (unbound and `delv` can), and those with SHA-1, as
+/// RFC 9905 section 2 demands of whoever runs a validator.
+const UNSUPPORTED: &str = "disable-algorithms . { RSASHA1; NSEC3RSASHA1; ED448; };";
+
 /// What a recursive server must know.
 pub(super) struct Plan<'a> {
     pub(super) directory: &'a Path,
@@ -79,6 +83,8 @@ impl Plan<'_> {
     }
 }
 
+/// `harden-below-nxdomain` is off, unlike by default: with it a name below an alias that leads nowhere is denied by whatever denied the alias's end, which
+/// proves nothing about it, and only if the alias happens to be in the cache.
 fn unbound(recursive: Recursive, plan: &Plan<'_>) -> Result<Process, BedError> {
     let name = recursive.name();
     let directory = plan.directory.display();
@@ -95,7 +101,7 @@ fn unbound(recursive: Recursive, plan: &Plan<'_>) -> Result<Process, BedError> {
            interface: {ip}\n  port: {port}\n  access-control: 127.0.0.0/8 allow\n  do-ip6: no\n  \
            do-not-query-localhost: no\n  module-config: \"{modules}\"\n  trust-anchor-signaling: no\n  \
            root-key-sentinel: no\n  num-threads: 1\n  outgoing-range: 900\n  num-queries-per-thread: 4096\n  \
-           jostle-timeout: 10000\n  so-rcvbuf: 1m\n  unblock-lan-zones: yes\n  target-fetch-policy: \"0 0 0 0 0\"\n{trust}",
+           jostle-timeout: 10000\n  so-rcvbuf: 1m\n  unblock-lan-zones: yes\n  harden-below-nxdomain: no\n  target-fetch-policy: \"0 0 0 0 0\"\n{trust}",
         ip = plan.address.ip(),
         port = plan.address.port(),
     );
@@ -133,8 +139,8 @@ fn bind(recursive: Recursive, plan: &Plan<'_>) -> Result<Process, BedError> {
            directory \"{home}\"; pid-file none; session-keyfile none; lock-file none;\n\
            port {common_port}; listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }};\n\
            recursion yes; allow-recursion {{ any; }}; allow-query {{ any; }}; empty-zones-enable no;\n\
-           dnssec-validation {validation}; trust-anchor-telemetry no; notify no;\n\
-           recursive-clients 10000; clients-per-query 0; max-clients-per-query 0; max-recursion-queries 200;\n\
+           {UNSUPPORTED} dnssec-validation {validation}; trust-anchor-telemetry no; notify no;\n\
+           max-records-per-type 0; recursive-clients 10000; clients-per-query 0; max-clients-per-query 0; max-recursion-queries 200;\n\
          }};\n\
          controls {{ }};\n\
          zone \".\" {{ type hint; file \"{hints}\"; }};\n",
