@@ -24,7 +24,11 @@ fn in_handshake(setup: &Setup, address: SocketAddr) -> Peer {
 fn of_a_flood_that_is_turned_away_the_access_log_has_few_lines_and_the_number() {
     const FLOOD: u64 = 200;
     let setup = Setup::new();
-    let mut proxy = Proxy::start(&setup.usual_with(", maxConnections: 1"), &[]);
+    let patient = setup
+        .listener("api", "127.0.0.1:0")
+        .replace("  routes:", "  limits: {handshakeDeadline: 5m}\n  routes:");
+    let config = setup.write("revouch.yaml", &(setup.process(", maxConnections: 1") + &patient));
+    let mut proxy = Proxy::start(&config, &[]);
     let address = proxy.address("api");
     let held = in_handshake(&setup, address);
     assert!((0..FLOOD).all(|_| is_turned_away(address)));

@@ -28,10 +28,13 @@ async fn counted(stage: &Stage, line: &Line, reason: Reason) {
 #[tokio::test]
 async fn limits_close_without_tls() {
     let held_by = [
-        (Plan::new().limits("handshakesInFlight: 1"), Reason::LimitHandshakes),
-        (Plan::new().limits("handshakesPerSource: 1"), Reason::LimitSource),
-        (Plan::new().limits("connectionsPerSource: 1"), Reason::LimitSource),
-        (Plan::new().process(", maxConnections: 1"), Reason::LimitConnections),
+        (Plan::new().limits("handshakesInFlight: 1, handshakeDeadline: 1m"), Reason::LimitHandshakes),
+        (Plan::new().limits("handshakesPerSource: 1, handshakeDeadline: 1m"), Reason::LimitSource),
+        (Plan::new().limits("connectionsPerSource: 1, handshakeDeadline: 1m"), Reason::LimitSource),
+        (
+            Plan::new().limits("handshakeDeadline: 1m").process(", maxConnections: 1"),
+            Reason::LimitConnections,
+        ),
     ];
     for (plan, reason) in held_by {
         let stage = plan.start().await;
