@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use revouch_validator::chain::Chain;
-use revouch_validator::evidence::Evidence;
+use revouch_validator::evidence::{AnswerSource, Evidence};
+use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::Verdict;
@@ -72,8 +73,13 @@ pub struct ConnectionEnd {
     /// The decision, if one was made. Unless the outcome is `Accepted` or `Audited`, the peer has not proven that it holds the
     /// certificate's key, so that what stands here is a claim.
     pub verdict: Option<Arc<Verdict>>,
-    /// What the decision was made from, for a record that can be replayed; with the verdict.
+    /// What the decision was made from, for a record that can be replayed; with the verdict, whose checks are complete only then. Not kept
+    /// for who was accepted: a connection may live for months, and would hold a whole configuration and all that the peer sent.
     pub decided: Option<Decided>,
+    /// The mode of the policy, where a decision was made.
+    pub mode: Option<Mode>,
+    /// Whether a DNS server had to be asked for the evidence, where there was any.
+    pub asked_upstream: Option<bool>,
     /// How long the handshake took, until it succeeded or failed.
     pub handshake: Duration,
     /// How long the gathering of the evidence took; absent where none was made, or it was not over.
@@ -107,6 +113,26 @@ pub struct Decided {
     pub now: Timestamp,
     /// The route, and with it policy and trust.
     pub route: RouteHandle,
+}
+
+impl Decided {
+    /// The mode of the policy.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        self.route.0.policy.as_ref().map(|policy| policy.policy.mode)
+    }
+
+    /// As [`asked_upstream`], of the evidence, if there was any.
+    #[must_use]
+    pub fn asked_upstream(&self) -> Option<bool> {
+        self.evidence.as_deref().map(asked_upstream)
+    }
+}
+
+/// Whether anything had to be waited for from an upstream: asked for this evidence, or for another with which it waited.
+#[must_use]
+pub fn asked_upstream(evidence: &Evidence) -> bool {
+    evidence.iter().any(|o| matches!(o.source, AnswerSource::Upstream | AnswerSource::Joined))
 }
 
 /// A route that prints as its name.

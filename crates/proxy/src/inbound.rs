@@ -1,7 +1,8 @@
 //! The way of one inbound connection: admission, ClientHello, route, evidence and handshake, upstream, relay, end.
 //!
-//! Promises: one deadline from the accepted connection to the end of the handshake, and an earlier one to the end of the ClientHello; nothing is sent to an upstream before the peer is
-//! authorized; exactly one [`ConnectionEnd`] for each, even if the task is dropped or panics.
+//! Promises: one deadline from the accepted connection to the end of the handshake, and an earlier one to the end of the ClientHello;
+//! nothing is sent to an upstream before the peer is authorized; while an accepted peer is relayed, nothing of its configuration and
+//! nothing of what was decided is held but its outcome; exactly one [`ConnectionEnd`] for each, even if the task is dropped or panics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admission::{ConnectionPermit, HandshakePermit, Limit, ListenerPermits};
-use crate::events::{Close, ConnectionEnd, Observer, Outcome, TlsFacts};
+use crate::events::{Close, ConnectionEnd, Decided, Observer, Outcome, TlsFacts};
 use crate::listener::Shared;
 use crate::proxy_protocol::Header;
 use crate::relay::{Moved, Relayed, relay};
@@ -53,6 +54,16 @@ struct Report {
     observer: Arc<dyn Observer>,
 }
 
+impl Report {
+    /// An accepted peer's line needs to know who it is. How that was found out is told of who was refused or audited.
+    fn forget_what_was_decided(&mut self) {
+        if self.end.outcome == Outcome::Accepted {
+            self.end.decided = None;
+            self.end.verdict = self.end.verdict.take().map(|verdict| Arc::new(verdict.without_checks()));
+        }
+    }
+}
+
 impl Drop for Report {
     fn drop(&mut self) {
         self.end.ended = SystemTime::now();
@@ -84,7 +95,7 @@ pub(crate) fn admit(arrival: Arrival, shared: &Shared) -> Option<Admitted> {
 /// Serves an admitted connection to its end.
 pub(crate) async fn serve(admitted: Admitted, shared: Arc<Shared>) {
     let Admitted { stream, listener, places, mut report } = admitted;
-    let served = Box::pin(authorize_and_relay(stream, places, &listener, &shared, &mut report));
+    let served = Box::pin(authorize_and_relay(stream, places, listener, &shared, &mut report));
     let cut = shared.cut.run_until_cancelled(served).await.is_none();
     // Who was refused and only lingered is not cut.
     if cut && !matches!(report.end.outcome, Outcome::Refused(_)) {
@@ -110,6 +121,8 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
         outcome: Outcome::Unfinished,
         verdict: None,
         decided: None,
+        mode: None,
+        asked_upstream: None,
         handshake: std::time::Duration::ZERO,
         evidence: None,
         tls: TlsFacts::default(),
@@ -128,21 +141,28 @@ fn report(stream: &TcpStream, source: SocketAddr, listener: &ListenerRuntime, sh
 async fn authorize_and_relay(
     stream: TcpStream,
     places: Places,
-    listener: &ListenerRuntime,
+    listener: Arc<ListenerRuntime>,
     shared: &Shared,
     report: &mut Report,
 ) {
     tune(&stream);
     let Places { connection, of_listener: ListenerPermits { connection: of_source, mut handshake } } = places;
-    let outcome = authorize(stream, &mut handshake, listener, shared, report).await;
+    let outcome = authorize(stream, &mut handshake, &listener, shared, report).await;
     report.end.handshake = report.started.elapsed();
     drop(handshake);
     match outcome {
         Ok((authorized, audited, route)) => {
             report.end.outcome = audited.map_or(Outcome::Accepted, Outcome::Audited);
             report.end.close = Close::Lost;
-            let Relayed { close, detail, linger } =
-                relayed(authorized, &route, listener, shared, report).await;
+            report.forget_what_was_decided();
+            let idle = listener.deadlines.idle;
+            let reached = reach(authorized.identity().cloned(), &route, &listener, report).await;
+            // The configuration may be replaced long before the connection ends: from here on nothing of it is held.
+            drop((route, listener));
+            let Relayed { close, detail, linger } = match reached {
+                Ok(upstream) => relay(authorized, upstream, idle, &report.moved, &*shared.observer).await,
+                Err(close) => Relayed { close, detail: None, linger: None },
+            };
             report.end.close = close;
             report.end.detail = detail.or_else(|| report.end.detail.take());
             if let Some(stream) = linger {
@@ -217,6 +237,8 @@ async fn authorize(
     let mut findings = Findings::default();
     let outcome = handshake(hello, &admitting, &mut findings).await;
     let Findings { verdict, decided, evidence, tls, alpn } = findings;
+    report.end.mode = decided.as_ref().and_then(Decided::mode);
+    report.end.asked_upstream = decided.as_ref().and_then(Decided::asked_upstream);
     (report.end.verdict, report.end.decided, report.end.evidence) = (verdict, decided, evidence);
     (report.end.tls, report.end.alpn) = (tls, alpn);
     match (outcome, route) {
@@ -227,29 +249,25 @@ async fn authorize(
     }
 }
 
-/// Connects to the upstream and relays.
-async fn relayed(
-    authorized: Authorized,
+/// Connects to the upstream, in time, and says why where it cannot.
+async fn reach(
+    identity: Option<ForwardedIdentity>,
     route: &Route,
     listener: &ListenerRuntime,
-    shared: &Shared,
     report: &mut Report,
-) -> Relayed {
-    let failed = |close| Relayed { close, detail: None, linger: None };
+) -> Result<Untold, Close> {
     let forbidden = route.policy.as_ref().is_some_and(|policy| policy.loopback == Loopback::Forbid);
     if forbidden && route.upstream.is_loopback() {
-        return failed(Close::UpstreamForbidden);
+        return Err(Close::UpstreamForbidden);
     }
-    let connecting = connect(authorized.identity().cloned(), route, report);
-    let upstream = match timeout(listener.deadlines.connect, connecting).await {
-        Err(_) => return failed(Close::UpstreamTimeout),
+    match timeout(listener.deadlines.connect, connect(identity, route, report)).await {
+        Err(_) => Err(Close::UpstreamTimeout),
         Ok(Err(error)) => {
             report.end.detail = Some(error.to_string());
-            return failed(Close::UpstreamUnreachable);
+            Err(Close::UpstreamUnreachable)
         }
-        Ok(Ok(upstream)) => upstream,
-    };
-    relay(authorized, upstream, listener.deadlines.idle, &report.moved, &*shared.observer).await
+        Ok(Ok(upstream)) => Ok(upstream),
+    }
 }
 
 async fn connect(

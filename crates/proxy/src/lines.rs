@@ -74,6 +74,8 @@ impl Lines {
         let taken = Arc::clone(&waiting);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             let _ending: SyncSender<()> = ending;
+            // Dropped before that: who was told of the end finds the queue closed.
+            let receiver = receiver;
             write_all(&receiver, output, &taken, &counter);
         })?;
         Ok((Self { queue: queue.clone(), waiting, dropped }, LineWriter { ended, queue }))

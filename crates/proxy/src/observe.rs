@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use revouch_resolver::Observer as ResolverObserver;
 use revouch_validator::cert::{CertificateFacts, Fingerprint};
 use revouch_validator::escape::{MAX_ESCAPED, escape};
-use revouch_validator::evidence::{AnswerSource, Evidence, Observation};
+use revouch_validator::evidence::{Evidence, Observation};
+use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::verdict::{PeerClass, Verdict};
 use rustls::AlertDescription;
 
 use crate::access_log::{AccessLog, Line};
-use crate::events::{CacheResult, ConnectionEnd, Direction, Observer, Outcome};
+use crate::events::{CacheResult, ConnectionEnd, Direction, Observer, Outcome, asked_upstream};
 use crate::metrics::{EvidenceSource, Metrics};
 use crate::turned_away::TurnedAway;
 
@@ -80,7 +81,7 @@ impl Observer for Telemetry {
     }
 
     fn evidence(&self, evidence: &Evidence, after: Duration) {
-        self.metrics.evidence(source_of(evidence), after);
+        self.metrics.evidence(source(asked_upstream(evidence)), after);
     }
 
     fn path_cache(&self, result: CacheResult) {
@@ -157,8 +158,7 @@ fn verdict_fields(line: &mut Line, end: &ConnectionEnd) {
     let (outcome, reason) = outcome_words(end.outcome);
     line.text_field("outcome", outcome);
     line.optional_text("reason", reason.map(Reason::as_str));
-    let policy = end.decided.as_ref().and_then(|decided| decided.route.0.policy.as_ref());
-    line.optional_text("mode", policy.map(|policy| policy.policy.mode.as_str()));
+    line.optional_text("mode", end.mode.map(Mode::as_str));
     let Some(verdict) = end.verdict.as_deref() else { return };
     let proven = matches!(end.outcome, Outcome::Accepted | Outcome::Audited(_));
     identity_fields(line, verdict, proven);
@@ -227,8 +227,7 @@ fn tls_fields(line: &mut Line, end: &ConnectionEnd) {
     if let Some(time) = end.evidence {
         line.milliseconds("evidence_ms", time);
     }
-    let evidence = end.decided.as_ref().and_then(|decided| decided.evidence.as_deref());
-    line.optional_text("evidence_source", evidence.map(|evidence| source_of(evidence).as_str()));
+    line.optional_text("evidence_source", end.asked_upstream.map(|asked| source(asked).as_str()));
 }
 
 const fn outcome_words(outcome: Outcome) -> (&'static str, Option<Reason>) {
@@ -246,10 +245,8 @@ const fn is_turned_away(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Refused(LimitConnections | LimitHandshakes | LimitSource))
 }
 
-/// Whether anything had to be waited for from an upstream: asked for this evidence, or for another with which it waited.
-fn source_of(evidence: &Evidence) -> EvidenceSource {
-    let waited = |o: &Observation| matches!(o.source, AnswerSource::Upstream | AnswerSource::Joined);
-    if evidence.iter().any(waited) { EvidenceSource::Upstream } else { EvidenceSource::Cache }
+const fn source(asked_upstream: bool) -> EvidenceSource {
+    if asked_upstream { EvidenceSource::Upstream } else { EvidenceSource::Cache }
 }
 
 /// The name of RFC 8446 section 6, `access_denied`; the number where there is none.

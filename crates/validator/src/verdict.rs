@@ -240,6 +240,12 @@ impl Verdict {
         self.checks.get(self.decisive?)
     }
 
+    /// The outcome alone, for who keeps it for long.
+    #[must_use]
+    pub fn without_checks(&self) -> Self {
+        Self { outcome: self.outcome.clone(), class: self.class, checks: Vec::new(), decisive: None }
+    }
+
     /// What may be passed on to the upstream under `policy` (R4); `None` where nothing is. A refused peer, let through by Audit,
     /// has no identity. A person whose subject cannot be told whole has none either: another's could look the same.
     #[must_use]

@@ -15,7 +15,7 @@ use revouch_validator::answer::{Answer, DnssecStatus};
 use revouch_validator::chain::Chain;
 use revouch_validator::connection::Connection;
 use revouch_validator::decide::{Case, decide};
-use revouch_validator::evidence::{Outcome as Observed, Question};
+use revouch_validator::evidence::{AnswerSource, Outcome as Observed, Question};
 use revouch_validator::name::DnsName;
 use revouch_validator::path::Anchors;
 use revouch_validator::policy::{ClassChoice, PolicyDraft};
@@ -47,6 +47,8 @@ fn end(outcome: Outcome) -> ConnectionEnd {
         outcome,
         verdict: Some(Arc::new(Verdict::refusal(Reason::NoPtr))),
         decided: None,
+        mode: Some(Mode::Enforce),
+        asked_upstream: Some(true),
         handshake: Duration::from_millis(12),
         evidence: Some(Duration::from_micros(3100)),
         tls: TlsFacts {

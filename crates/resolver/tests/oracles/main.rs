@@ -47,7 +47,14 @@ async fn ours(resolver: &Resolver, asked: &[Asked]) -> Vec<Result<Verdict, Strin
 async fn theirs(bed: &Bed, by: Recursive, asked: &[Asked]) -> Vec<Verdict> {
     let all = asked.iter().map(|asked| {
         let server = bed.recursive(by);
-        async move { let t = std::time::Instant::now(); let v = raw::ask(server, &asked.name(), asked.rr_type()).await; if t.elapsed().as_millis() > 500 { eprintln!("slow {by:?} {asked:?} {:?} {v}", t.elapsed()); } v }
+        async move {
+            let t = std::time::Instant::now();
+            let v = raw::ask(server, &asked.name(), asked.rr_type()).await;
+            if t.elapsed().as_millis() > 500 {
+                eprintln!("slow {by:?} {asked:?} {:?} {v}", t.elapsed());
+            }
+            v
+        }
     });
     stream::iter(all).buffered(100).collect().await
 }
@@ -57,7 +64,8 @@ async fn compare(place: Place) {
     let bed = Arc::new(Bed::start(place).await.unwrap_or_else(|why| panic!("{why}")));
     eprintln!("bed {:?}", t.elapsed());
     let asked = questions::generated(bed.zones());
-    let asked: Vec<Asked> = asked.into_iter().enumerate().filter(|(i, _)| i % 1 == 0).map(|(_, a)| a).collect();
+    let asked: Vec<Asked> =
+        asked.into_iter().enumerate().filter(|(i, _)| i % 1 == 0).map(|(_, a)| a).collect();
     eprintln!("{} questions", asked.len());
     let mut ways = BTreeMap::new();
     for by in Recursive::ALL {
@@ -83,9 +91,15 @@ async fn compare(place: Place) {
         let same = all.iter().all(|v| v.as_ref().is_ok_and(|v| v.agrees(&unbound[i]) && v.agrees(&bind[i])));
         if !same {
             let (said, _) = delv.ask(&q.owner, &q.rr_type).await.unwrap();
-            out += &format!("{} {}\tunbound={}\tbind={}\tdelv={:?}", q.owner, q.rr_type, unbound[i], bind[i], said);
+            out += &format!(
+                "{} {}\tunbound={}\tbind={}\tdelv={:?}",
+                q.owner, q.rr_type, unbound[i], bind[i], said
+            );
             for (by, v) in &ways {
-                match &v[i] { Ok(v) => out += &format!("\t{}={v}", by.name()), Err(e) => out += &format!("\t{}=!{e}", by.name()) }
+                match &v[i] {
+                    Ok(v) => out += &format!("\t{}={v}", by.name()),
+                    Err(e) => out += &format!("\t{}=!{e}", by.name()),
+                }
             }
             out += "\n";
         }

@@ -88,6 +88,7 @@ fn owners(zone: &Zone) -> BTreeSet<String> {
 
 /// Lines of a table: columns between tabs, without comments and empty lines; with their numbers.
 pub(crate) fn rows(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines.map(|(index, line)| (index + 1, line.split('\t').map(str::trim).collect()))
 }

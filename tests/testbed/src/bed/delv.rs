@@ -31,7 +31,8 @@ impl Delv {
     pub(super) fn new(directory: &Path, anchor: &str, server: SocketAddr) -> Result<Self, BedError> {
         let path = directory.join("delv.anchors");
         fs::write(&path, format!("{}\n", recursives::anchors_clause(anchor)?))?;
-        let arguments = ["-p", &server.port().to_string(), "-a", &path.display().to_string(), "+root=."].map(str::to_owned);
+        let arguments = ["-p", &server.port().to_string(), "-a", &path.display().to_string(), "+root=."]
+            .map(str::to_owned);
         let arguments = [format!("@{}", server.ip())].into_iter().chain(arguments).collect();
         Ok(Self { arguments })
     }
@@ -41,12 +42,17 @@ impl Delv {
     /// # Errors
     /// It cannot be started.
     pub async fn ask(&self, name: &str, rr_type: &str) -> Result<(DelvSaid, String), BedError> {
-        let run = Command::new("delv").args(&self.arguments).args(["-q", name, "-t", rr_type]).kill_on_drop(true).output();
+        let run = Command::new("delv")
+            .args(&self.arguments)
+            .args(["-q", name, "-t", rr_type])
+            .kill_on_drop(true)
+            .output();
         let output = run.await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => BedError::not_installed("delv"),
             _ => error.into(),
         })?;
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         let said = said(&text, rr_type);
         Ok((said, text))
     }

@@ -249,11 +249,8 @@ fn a_cname_made_from_a_proven_dname_is_secure_only_if_it_is_exactly_that() {
 fn a_cname_that_was_asked_for_may_be_made_from_a_dname_too() {
     let owner = "x.old.signed.test.";
     let with = |target: &str, dname: Vec<Record>| {
-        let raw = response()
-            .question(owner, RecordType::CNAME)
-            .answer(plain(owner, cname(target)))
-            .answer(dname)
-            .0;
+        let raw =
+            response().question(owner, RecordType::CNAME).answer(plain(owner, cname(target))).answer(dname).0;
         // As on the way from the wire, but for the proofs, which selection takes away.
         let mut selected = select(&name(owner), RecordType::CNAME, &raw).unwrap();
         for record in &mut selected.answers {
