@@ -264,6 +264,35 @@ async fn responses_to_another_question_are_passed_over() {
     assert_eq!(attacked("www.nsec.test", RrType::A, edit).await, "no answer in time");
 }
 
+#[tokio::test]
+async fn what_one_purse_pays_for_shares_how_many_checks_may_fail() {
+    let builder = (0..24).fold(zones(), |b, n| b.record(&format!("h{n}.nsec.test"), "A 127.0.1.9"));
+    let served = Served::start(builder).await;
+    let on_path = OnPath::start(&served.lab, |message| {
+        for record in message.answers.iter_mut().filter(|r| r.name.to_lowercase().to_ascii().starts_with('h'))
+        {
+            if let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data {
+                let mut octets = signature.sig().to_vec();
+                octets[0] ^= 1;
+                let broken = RRSIG::from_sig(signature.input().clone(), octets);
+                record.data = RData::DNSSEC(DNSSECRData::RRSIG(broken));
+            }
+        }
+    })
+    .await;
+    let upstream = on_path.upstream(&served);
+    let purse = QueryBudget::new(1000);
+    let ask = async |owner: &str, purse: &QueryBudget| {
+        told(&upstream.ask(&name(owner), RrType::A, purse, soon()).await)
+    };
+    for n in 0..24 {
+        assert_eq!(ask("www.nsec.test", &purse).await, "secure records", "after {n}");
+        assert_eq!(ask(&format!("h{n}.nsec.test"), &purse.part()).await, "bogus", "{n}");
+    }
+    assert_eq!(ask("www.nsec.test", &purse).await, "bogus");
+    assert_eq!(ask("www.nsec.test", &QueryBudget::new(9)).await, "secure records");
+}
+
 /// A validating resolver on loopback, as far as its header goes.
 pub(super) async fn validator(served: &Served) -> OnPath {
     OnPath::start(&served.lab, |message| {
