@@ -18,9 +18,6 @@ pub(super) struct Attack {
     pub(super) rr_type: RecordType,
     /// The questions whose answers are changed, and how.
     pub(super) on: Vec<(Name, RecordType, Vec<Edit>)>,
-    /// Records that belong to another question, and that we do not look at, make some validators refuse the whole message. We
-    /// answer with the truth all the same, and nothing else.
-    pub(super) is_spared: bool,
 }
 
 impl fmt::Display for Attack {
@@ -33,7 +30,7 @@ impl Attack {
     /// On the answer to the question itself.
     pub(super) fn direct(what: &str, owner: &str, rr_type: RecordType, edits: Vec<Edit>) -> Self {
         let on = vec![(wire_name(owner), rr_type, edits)];
-        Self { what: what.to_owned(), owner: owner.to_owned(), rr_type, on, is_spared: false }
+        Self { what: what.to_owned(), owner: owner.to_owned(), rr_type, on }
     }
 
     /// And on another answer.
@@ -366,12 +363,47 @@ async fn replaying(book: &Book, zone: &str, parent: &str) -> Vec<Attack> {
                 A,
                 vec![Edit::AddFrom(message.clone())],
             );
-            attacks.push(Attack { is_spared: true, ..besides });
+            attacks.push(besides);
         }
     }
     let message = book.read(&at("_8443._tcp.mail"), TLSA_TYPE).await;
     let renamed = vec![Edit::ReplaceAs(message)];
     attacks.push(Attack::direct("TLSA of another name", &at("_8443._tcp.www"), TLSA_TYPE, renamed));
+    attacks
+}
+
+/// Whatever a zone and those around it deny, shown all at once: who asks for long enough has every record of it.
+async fn denying(book: &Book, zone: &str, parent: &str) -> Vec<Attack> {
+    let mut attacks = Vec::new();
+    for denier in [zone, parent, "test"] {
+        let all = book.every_denial(denier).await;
+        for code in [ResponseCode::NXDomain, ResponseCode::NoError] {
+            let denied = vec![Edit::ClearAnswers, Edit::AuthoritiesOf(all.clone()), Edit::Code(code)];
+            let what = format!("{code} by every denial of {denier}");
+            for (prefix, rr_type) in [
+                ("www", A),
+                ("real.wild", A),
+                ("x.wild", A),
+                ("a.b", A),
+                ("alias", A),
+                ("_8443._tcp.www", TLSA_TYPE),
+            ] {
+                attacks.push(Attack::direct(&what, &format!("{prefix}.{zone}"), rr_type, denied.clone()));
+            }
+            let www = format!("www.{zone}");
+            let forged = vec![Edit::Forge(forged_address()), Edit::ClearAuthorities];
+            let attack = Attack::direct(&format!("no DS: {what}"), &www, A, forged);
+            attacks.push(attack.clone().and(zone, RecordType::DS, denied.clone()));
+            attacks.push(attack.and(&www, RecordType::DS, denied));
+        }
+        let wildcard = book.read(&format!("x.wild.{zone}"), A).await;
+        attacks.push(Attack::direct(
+            &format!("a wildcard, by every denial of {denier}"),
+            &format!("real.wild.{zone}"),
+            A,
+            vec![Edit::ReplaceAs(wildcard), Edit::AuthoritiesOf(all)],
+        ));
+    }
     attacks
 }
 
@@ -507,7 +539,7 @@ pub(super) async fn run(scene: &Scene, attacks: &[Attack]) -> Vec<String> {
 async fn better(scene: &Scene, attack: &Attack, ours: &Result<Answer, DnsFailure>) -> Option<String> {
     let standing = Standing::of(ours);
     // Who takes it for a failure cannot be better than anyone.
-    if standing == Standing::Failure || attack.is_spared {
+    if standing == Standing::Failure {
         return None;
     }
     let theirs = unbound(scene, &attack.owner, attack.rr_type).await;
@@ -552,7 +584,8 @@ async fn what_changes_nothing_does_not_make_an_answer_better_than_elsewhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replayed_records_and_mixed_chains_are_never_better_than_elsewhere() {
     on_every_zone(|book, zone, parent| async move {
-        [replaying(&book, zone, parent).await, cutting(&book, zone, parent).await].concat()
+        let replayed = [replaying(&book, zone, parent).await, denying(&book, zone, parent).await];
+        [replayed.concat(), cutting(&book, zone, parent).await].concat()
     })
     .await;
 }

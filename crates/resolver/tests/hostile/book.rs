@@ -41,6 +41,25 @@ impl Book {
         message
     }
 
+    /// A denial by `zone` with every NSEC or NSEC3 record that it ever shows, found by asking for names all over it.
+    pub(super) async fn every_denial(&self, zone: &str) -> Message {
+        let behind = [
+            "", "_8443", "_tcp", "a", "alias", "b", "mail", "old", "optout", "out", "plain", "ptr", "signed",
+        ];
+        let behind =
+            behind.into_iter().chain(["sub", "unsigned", "wild", "www", "nsec", "nsec3", "other", "costly"]);
+        let names = behind.map(|label| format!("{label}0.{zone}"));
+        let mut all = self.read(&format!("none.{zone}"), RecordType::A).await;
+        for owner in names.chain((0..30).map(|number| format!("h{number}.{zone}"))) {
+            for record in self.read(&owner, RecordType::A).await.authorities {
+                if !all.authorities.contains(&record) {
+                    all.authorities.push(record);
+                }
+            }
+        }
+        all
+    }
+
     /// As [`look_up`](Self::look_up), for the text of a name.
     pub(super) async fn read(&self, owner: &str, rr_type: RecordType) -> Message {
         self.look_up(&wire_name(owner), rr_type).await

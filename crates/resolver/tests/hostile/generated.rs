@@ -130,7 +130,7 @@ async fn attack(book: &Book, lot: &mut Lot, number: usize) -> Attack {
         })
         .collect();
     let what = format!("number {number} ({})", kinds.join("; "));
-    Attack { what, owner, rr_type, on, is_spared: false }
+    Attack { what, owner, rr_type, on }
 }
 
 /// Runs the attacks of several seeds at once, each with a scene of its own.
