@@ -266,7 +266,7 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
         let Some((asked, reply)) = desk.reply(&octets, true).await else { continue };
         match reply {
             Reply::Message(message) | Reply::Late(message) => {
-                stream.write_all(&framed(&asked.fitting(&message))).await?
+                stream.write_all(&framed(&asked.fitting(&message))).await?;
             }
             Reply::Octets(all) => {
                 for octets in all {

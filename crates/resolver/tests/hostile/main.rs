@@ -19,6 +19,7 @@ mod loads;
 mod peers;
 mod recursive;
 mod seasons;
+mod tables;
 mod wire;
 
 use std::sync::Arc;

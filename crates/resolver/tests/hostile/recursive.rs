@@ -4,8 +4,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{RData, Record};
 use revouch_lab::Sabotage;
 
-use super::answers::{Attack, forging, harmless, nothing_wrong, run, stripping};
+use super::answers::{Attack, nothing_wrong, run};
 use super::edits::{Edit, forged_address};
+use super::tables::{forging, harmless, stripping};
 use super::*;
 
 const A: RecordType = RecordType::A;
