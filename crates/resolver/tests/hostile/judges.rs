@@ -55,9 +55,13 @@ pub(super) fn falsehood(
     }
 }
 
+/// Few ports, as unbound shuffles all that it may use at each reload.
+const SETTINGS: &str =
+    "  aggressive-nsec: no\n  outgoing-port-avoid: 0-65535\n  outgoing-port-permit: 32768-34815\n";
+
 /// What unbound makes of a question, behind the same attacker and knowing nothing yet.
 pub(super) async fn unbound(scene: &Scene, owner: &str, rr_type: RecordType) -> Result<Answer, DnsFailure> {
-    let start = Unbound::start_with(&scene.universe, scene.attacker.address, "  aggressive-nsec: no\n");
+    let start = Unbound::start_with(&scene.universe, scene.attacker.address, SETTINGS);
     let started = scene.unbound.get_or_try_init(|| start).await;
     let unbound = started.unwrap_or_else(|why| panic!("{why}"));
     unbound.forget().await.unwrap();
