@@ -1,9 +1,11 @@
 //! First flights that are no ClientHello, or a strange one.
 
+use revouch_testbed::Peer;
 use revouch_validator::reason::Reason;
+use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519};
 
-use crate::craft::{BOTH, Crafted, Version, config};
-use crate::seal::{HANDSHAKE, fragmented, message, record};
+use crate::craft::{BOTH, Crafted, Version, config, provider};
+use crate::seal::{HANDSHAKE, fragmented, message, record, records};
 use crate::stage::{HELLO, Stage};
 use crate::{leaves, open_stage, refused};
 
@@ -24,7 +26,11 @@ struct Parts {
 
 impl Parts {
     fn of(peer: &Crafted) -> Self {
-        let hello = peer.hello();
+        Self::read(&peer.hello())
+    }
+
+    /// Of the octets of one record.
+    fn read(hello: &[u8]) -> Self {
         // Record and message headers, version and random; then session id, cipher suites and compression methods.
         let mut at = 5 + 4 + 2 + 32;
         at += 1 + usize::from(hello[at]);
@@ -243,18 +249,9 @@ async fn a_long_client_hello_is_read_and_one_beyond_the_bound_is_not() {
 
 #[tokio::test]
 async fn a_peer_that_is_asked_for_another_key_share_is_let_in_and_asked_once() {
-    use crate::craft::provider;
-    use revouch_testbed::Peer;
-    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519};
     let stage = open_stage().await;
     // It offers a share of a group that the acceptor has not, and another group without one.
-    let odd = |groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>| {
-        let mut provider = provider();
-        provider.kx_groups = groups;
-        let peer = Peer::from(crate::stage::SOURCE).provider(provider).identity(&stage.leaf());
-        peer.server_name("acceptor.example.test").tls13().config().unwrap()
-    };
-    let mut peer = Crafted::with(stage.listener, odd(vec![&Nowhere, X25519])).await;
+    let mut peer = Crafted::with(stage.listener, with_groups(&stage, vec![&Nowhere, X25519])).await;
     let hello = peer.hello();
     peer.send(&hello).await;
     let second = peer.answer().await;
@@ -265,7 +262,8 @@ async fn a_peer_that_is_asked_for_another_key_share_is_let_in_and_asked_once() {
     assert_eq!(peer.tls.handshake_kind(), Some(rustls::HandshakeKind::FullWithHelloRetryRequest));
     leaves(&stage, peer, 0).await;
     // The same ClientHello again, in the place of one with the share that was asked for.
-    let mut peer = Crafted::with(stage.listener, odd(vec![&Nowhere, SECP256R1, SECP384R1])).await;
+    let mut peer =
+        Crafted::with(stage.listener, with_groups(&stage, vec![&Nowhere, SECP256R1, SECP384R1])).await;
     let hello = peer.hello();
     peer.send(&hello).await;
     peer.answer().await;
@@ -277,6 +275,41 @@ async fn a_peer_that_is_asked_for_another_key_share_is_let_in_and_asked_once() {
         (Some("handshake_failed"), Some("illegal_parameter")),
         "{line:?} {end:?}"
     );
+}
+
+#[tokio::test]
+async fn a_second_client_hello_cannot_ask_for_another_server_name() {
+    // The name chooses the route, and with it the policy.
+    let plan = crate::Plan::new().route(", serverNames: [acceptor.example.test]").limits(crate::MANY);
+    let stage = plan.start().await;
+    for (number, name) in [None, Some(&b"other.example.test"[..])].into_iter().enumerate() {
+        let mut peer = Crafted::with(stage.listener, with_groups(&stage, vec![&Nowhere, X25519])).await;
+        let hello = peer.hello();
+        peer.send(&hello).await;
+        let second = records(&peer.answer().await).pop().unwrap();
+        let mut parts = Parts::read(&second).without(SERVER_NAME);
+        if let Some(name) = name {
+            let length = |more: usize| u16::try_from(name.len() + more).unwrap().to_be_bytes();
+            parts = parts.with(SERVER_NAME, &[&length(3)[..], &[0], &length(0), name].concat());
+        }
+        peer.send(&parts.octets()).await;
+        peer.end().await;
+        let line = refused(&stage, number, Reason::HandshakeFailed).await;
+        let found = (line.text("detail"), line.text("sni"));
+        let expected = "peer misbehaved: ServerNameDifferedOnRetry";
+        assert_eq!(found, (Some(expected), Some("acceptor.example.test")), "{line:?}");
+    }
+}
+
+/// What a peer makes its handshake with that has these groups, and offers a share of the first.
+fn with_groups(
+    stage: &Stage,
+    groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>,
+) -> rustls::ClientConfig {
+    let mut provider = provider();
+    provider.kx_groups = groups;
+    let peer = Peer::from(crate::stage::SOURCE).provider(provider).identity(&stage.leaf());
+    peer.server_name("acceptor.example.test").tls13().config().unwrap()
 }
 
 /// A group that no acceptor knows.
