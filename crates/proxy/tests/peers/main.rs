@@ -16,7 +16,7 @@ mod stage;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use revouch_lab::{Identity, Purpose};
+use revouch_lab::{Identity, KeyKind, Purpose};
 use revouch_testbed::{Stack, StackOutcome, StackPeer};
 use revouch_validator::reason::Reason;
 
@@ -62,6 +62,7 @@ async fn set() -> (Stage, Vec<Case>) {
     let case = |what, source, identity, refused| Case { what, source, identity, refused };
     let cases = vec![
         case("good", NAMED, Some(good.clone()), None),
+        case("good, with an RSA key", NAMED, Some(leaf(NAME).key(KeyKind::Rsa2048).issue().unwrap()), None),
         case("good, by its TLSA record", PINNED, Some(pinned), None),
         case("no PTR record", NAMELESS, Some(good), Some((Reason::NoPtr, 49))),
         case(
