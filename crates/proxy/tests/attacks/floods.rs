@@ -159,6 +159,46 @@ async fn tls12_renegotiation_is_declined_once_and_ends_the_connection_the_second
 }
 
 #[tokio::test]
+async fn tls12_what_has_no_place_behind_the_handshake_ends_the_connection() {
+    let stage = open_stage().await;
+    for (number, what) in [
+        "warnings",
+        "empty records",
+        "CCS",
+        "a Finished",
+        "a certificate",
+        "a HelloRequest",
+        "a long record",
+        "other keys",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut peer = Crafted::connect(&stage, Some(&stage.leaf()), Version::Tls12).await;
+        peer.handshake().await;
+        let mut keys = peer.tls12_traffic();
+        peer.send(&keys.seal(DATA, FIRST)).await;
+        assert_eq!(peer.hear(FIRST.len()).await, FIRST);
+        let octets: Vec<u8> = match what {
+            // no_renegotiation, which is never fatal.
+            "warnings" => (0..=WARNINGS).flat_map(|_| keys.seal(ALERT, &[1, 100])).collect(),
+            "empty records" => (0..10_000).flat_map(|_| keys.seal(DATA, &[])).collect(),
+            "CCS" => keys.seal(CHANGE_CIPHER_SPEC, &[1]),
+            "a Finished" => keys.seal(HANDSHAKE, &message(20, &[0; 12])),
+            "a certificate" => keys.seal(HANDSHAKE, &message(11, &[0, 0, 0])),
+            "a HelloRequest" => keys.seal(HANDSHAKE, &message(0, &[])),
+            "a long record" => keys.seal(DATA, &[7; 16 * 1024 + 1]),
+            _ => [peer.tls12_traffic().seal(DATA, HELLO), keys.seal(DATA, HELLO)].concat(),
+        };
+        peer.send(&octets).await;
+        let end = peer.end().await;
+        assert!(end.data.is_empty(), "{what}: {end:?}");
+        let line = broken_off(&stage, number).await;
+        assert_eq!(line.0["bytes_in"], FIRST.len(), "{what}: {line:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_behind_close_notify_is_relayed() {
     let stage = open_stage().await;
     let (mut peer, mut keys) = let_in(&stage).await;
