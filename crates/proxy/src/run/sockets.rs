@@ -3,11 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// How many connections the kernel holds until they are accepted; it may cap this.
 const BACKLOG: i32 = 4096;
+/// After this time without a segment the peer's system is asked whether it is still there…
+const KEEPALIVE: Duration = Duration::from_secs(120);
+/// …and this often after that…
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// …until it has not answered so many times.
+const KEEPALIVE_RETRIES: u32 = 4;
 
 /// An address that cannot be listened on.
 #[derive(Debug)]
@@ -79,6 +86,9 @@ fn listen_raw(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
         socket.set_only_v6(v6_only)?;
     }
     socket.set_nonblocking(true)?;
+    // What is accepted inherits it. Without it a peer that vanished (no FIN, no reset) would keep its place until the idle deadline.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -105,6 +115,18 @@ mod tests {
     fn an_address_of_another_machine_is_named_with_a_remedy() {
         let error = listen("192.0.2.1:0".parse().unwrap(), "metrics", false).unwrap_err().to_string();
         assert!(error.contains("No interface of this machine"), "{error}");
+    }
+
+    #[test]
+    fn what_is_accepted_finds_out_that_its_peer_has_vanished() {
+        let socket = listen("127.0.0.1:0".parse().unwrap(), "listener api", &[]).unwrap();
+        let _peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let (accepted, _) = socket.accept().unwrap();
+        let accepted = socket2::SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        let times = (accepted.tcp_keepalive_time().unwrap(), accepted.tcp_keepalive_interval().unwrap());
+        assert_eq!((times, accepted.tcp_keepalive_retries().unwrap()), ((KEEPALIVE, KEEPALIVE_INTERVAL), 4));
     }
 
     #[test]
