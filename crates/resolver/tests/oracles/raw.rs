@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use revouch_resolver::convert;
 use revouch_validator::name::DnsName;
 use revouch_validator::rr::RrType;
@@ -76,7 +76,8 @@ fn verdict(message: &Message, rr_type: RecordType) -> Verdict {
         _ => return Verdict::bogus(),
     }
     let state = if message.metadata.authentic_data { State::Secure } else { State::Insecure };
-    let data = message.answers.iter().filter(|record| record.record_type() == rr_type);
+    let end = end_of_chain(message);
+    let data = message.answers.iter().filter(|record| record.record_type() == rr_type && is_at(record, &end));
     let data: Vec<_> = data.map(|record| record.data.clone()).collect();
     let records = convert::records(&data).unwrap();
     let has_soa = message.authorities.iter().any(|record| record.record_type() == RecordType::SOA);
@@ -88,4 +89,25 @@ fn verdict(message: &Message, rr_type: RecordType) -> Verdict {
         _ => Kind::NoData,
     };
     Verdict { state, kind: Some(kind) }
+}
+
+/// Where the aliases lead that answer the question; they are not followed for their own type.
+fn end_of_chain(message: &Message) -> Name {
+    let question = &message.queries[0];
+    let mut name = question.name().clone();
+    for _ in 0..message.answers.len() {
+        let alias = message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if is_at(record, &name) => Some(target.0.clone()),
+            _ => None,
+        });
+        match alias {
+            Some(target) if question.query_type() != RecordType::CNAME => name = target,
+            _ => break,
+        }
+    }
+    name
+}
+
+fn is_at(record: &Record, name: &Name) -> bool {
+    record.name.eq_ignore_root(name) && record.name.num_labels() == name.num_labels()
 }

@@ -44,7 +44,7 @@ impl Verdict {
                 let state = match answer.status {
                     DnssecStatus::Secure => State::Secure,
                     DnssecStatus::Insecure => State::Insecure,
-                    other => return Err(format!("{other:?}")),
+                    DnssecStatus::Exempt => return Err("exempt".into()),
                 };
                 let kind = match answer.negative {
                     None => Kind::Records(shown(&answer.records)),
@@ -59,14 +59,15 @@ impl Verdict {
         }
     }
 
-    /// What `delv` found.
-    pub(crate) fn delv(said: DelvSaid) -> Self {
+    /// What `delv` found, if it told.
+    pub(crate) fn delv(said: DelvSaid) -> Option<Self> {
         let state = match said {
             DelvSaid::Secure => State::Secure,
             DelvSaid::Insecure => State::Insecure,
             DelvSaid::Failed => State::Bogus,
+            DelvSaid::Silent => return None,
         };
-        Self { state, kind: None }
+        Some(Self { state, kind: None })
     }
 
     /// Whether both say the same, as far as they say it.
@@ -86,7 +87,12 @@ impl Verdict {
             Some(Kind::NxDomain) => " nxdomain",
             None => "",
         };
-        format!("{}{kind}", format!("{:?}", self.state).to_lowercase())
+        format!("{}{kind}", self.state_word())
+    }
+
+    /// The state alone.
+    pub(crate) fn state_word(&self) -> String {
+        format!("{:?}", self.state).to_lowercase()
     }
 }
 

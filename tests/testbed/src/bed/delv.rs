@@ -66,8 +66,8 @@ fn said(text: &str, rr_type: &str) -> DelvSaid {
     if has("resolution failed") {
         // An answer without records is reported as a failure of that name.
         return match (has("negative response, fully validated"), has("negative response, unsigned answer")) {
-            (true, _) => DelvSaid::Secure,
-            (_, true) => DelvSaid::Insecure,
+            (true, _) if !has("; unsigned answer") => DelvSaid::Secure,
+            (true, _) | (_, true) => DelvSaid::Insecure,
             // Only the alias is told of, not what is at its end.
             _ if has("resolution failed: ncache") => DelvSaid::Silent,
             _ => DelvSaid::Failed,
@@ -96,6 +96,12 @@ mod tests {
             ("; negative response, fully validated\n; a.test. 1 IN \\-A ;-$NXRRSET".into(), DelvSaid::Secure),
             (";; resolution failed: no valid RRSIG".into(), DelvSaid::Failed),
             (format!(";; resolution failed: ncache nxdomain\n{alias}"), DelvSaid::Silent),
+            (
+                ";; resolution failed: ncache nxdomain\n; unsigned answer\na.test. 1 IN CNAME b.test.\n\
+                 ; negative response, fully validated"
+                    .into(),
+                DelvSaid::Insecure,
+            ),
             (
                 ";; resolution failed: ncache nxdomain\n; negative response, unsigned answer".into(),
                 DelvSaid::Insecure,
