@@ -24,6 +24,7 @@ pub mod relay;
 pub mod reload;
 pub mod run;
 pub mod runtime;
+mod scratch;
 pub mod snapshot;
 pub mod tls;
 pub mod turned_away;

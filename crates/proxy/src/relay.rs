@@ -3,9 +3,11 @@
 //! Promises: takes an [`Authorized`], by value: nobody else is relayed. A side that has said all (close_notify, FIN) is told on as such, and the
 //! other may go on (half-close). Nothing else is told on as an orderly end, whatever ends the relay: an upstream sees a reset where the
 //! peer's stream was cut short, a peer sees no close_notify where the upstream broke off. Nothing is held back for
-//! longer than it takes to write it. Buffers start small, grow with what is moved and shrink again, so that a quiet connection costs
-//! little and a busy one few calls.
+//! longer than it takes to write it. A direction reads when its sink has taken everything, into memory that all connections of a thread share; what
+//! its sink does not take at once is kept, and that is the only memory of its own that it ever has. How much it reads starts small and
+//! grows with what is moved, so that a sink that stops costs little, and a busy connection few calls.
 
+mod course;
 #[cfg(test)]
 mod tests;
 
@@ -14,20 +16,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use self::course::{Course, LARGEST};
 use crate::events::{Close, Direction, Observer};
 use crate::tls::Authorized;
 use crate::upstream::{Untold, Upstream};
 
-/// Buffer sizes, and from how many octets moved without a rest they are used (`tls.md` section 4).
-const SIZES: [(u64, usize); 3] = [(0, SMALLEST), (128 * 1024, 16 * 1024), (10 * 1024 * 1024, LARGEST)];
-const SMALLEST: usize = 4 * 1024;
-const LARGEST: usize = 256 * 1024;
-/// After this time without an octet a large buffer is given back.
-const REST: Duration = Duration::from_secs(1);
 /// How long, without an octet, the last words of a peer that is gone may wait for an upstream that takes none.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -189,38 +186,12 @@ impl Relay<'_> {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) -> End {
-        let mut in_a_row = 0_u64;
-        let mut buffer = vec![0; SMALLEST];
+        let mut course = Course::default();
         loop {
-            let reading = from.read(&mut buffer);
-            let read = if buffer_is_large(in_a_row) {
-                match timeout(REST, reading).await {
-                    Ok(read) => read,
-                    Err(_) => {
-                        (in_a_row, buffer) = (0, vec![0; SMALLEST]);
-                        continue;
-                    }
-                }
-            } else {
-                reading.await
-            };
-            let octets = match read {
+            match course.step(&mut from, &mut to).await {
                 Ok(0) => return finish(to).await,
-                Ok(read) => buffer.get(..read).unwrap_or_default(),
-                Err(error) => return End::Reading(error),
-            };
-            let written = async {
-                to.write_all(octets).await?;
-                to.flush().await
-            };
-            if written.await.is_err() {
-                return End::Writing;
-            }
-            in_a_row = in_a_row.saturating_add(octets.len() as u64);
-            self.count(direction, octets.len() as u64);
-            let size = size_for(in_a_row);
-            if size > buffer.len() {
-                buffer.resize(size, 0);
+                Ok(moved) => self.count(direction, moved),
+                Err(end) => return end,
             }
         }
     }
@@ -254,12 +225,4 @@ async fn finish(mut to: impl AsyncWrite + Unpin) -> End {
         Ok(()) => End::Finished,
         Err(_) => End::Writing,
     }
-}
-
-fn size_for(in_a_row: u64) -> usize {
-    SIZES.iter().rev().find(|(from, _)| in_a_row >= *from).map_or(SMALLEST, |(_, size)| *size)
-}
-
-fn buffer_is_large(in_a_row: u64) -> bool {
-    size_for(in_a_row) > SMALLEST
 }

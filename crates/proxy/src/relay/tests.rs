@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use tokio::io::{DuplexStream, duplex, split};
+use tokio::io::{AsyncReadExt as _, DuplexStream, duplex, split};
 
+use super::course::{SMALLEST, size_for};
 use super::*;
 use crate::events::{CacheResult, ConnectionEnd};
 

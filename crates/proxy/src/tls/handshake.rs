@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use revouch_validator::connection::Connection;
@@ -12,7 +11,6 @@ use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::verdict::{ForwardedIdentity, Verdict};
 use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::StartHandshake;
@@ -21,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::gate::Gate;
 use super::hello::Hello;
+use super::stream::PeerStream;
 use super::verifier::{PeerVerifier, Slot};
 use super::{PathCache, TlsTemplate};
 use crate::events::{Decided, Observer, RouteHandle, TlsFacts};
@@ -45,47 +44,10 @@ impl Authorized {
     }
 
     /// The connection, for the relay. At most `write_buffer` octets are held for a peer that does not take them.
-    pub(crate) fn into_stream(mut self, write_buffer: usize) -> PeerStream {
-        self.stream.get_mut().1.set_buffer_limit(Some(write_buffer));
-        PeerStream(self.stream)
-    }
-}
-
-/// The decrypted connection of an authorized peer.
-pub(crate) struct PeerStream(Stream);
-
-impl PeerStream {
-    /// The connection below, without TLS: to linger on.
-    pub(crate) fn into_tcp(self) -> TcpStream {
-        self.0.into_inner().0.into_inner()
-    }
-}
-
-impl AsyncRead for PeerStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let stream = &mut self.get_mut().0;
-        let read = Pin::new(&mut *stream).poll_read(cx, buf);
-        // TLS may owe an answer to what was read (that it does not renegotiate), which would wait for the upstream's next octet. Should it
-        // not fit now, it goes with the next read or write; an error shows there too.
-        if stream.get_ref().1.wants_write() {
-            drop(Pin::new(stream).poll_flush(cx));
-        }
-        read
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
-    }
-
-    /// Sends close_notify, and FIN behind it.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    pub(crate) fn into_stream(self, write_buffer: usize) -> PeerStream {
+        let (gate, mut tls) = self.stream.into_inner();
+        tls.set_buffer_limit(Some(write_buffer));
+        PeerStream::new(gate.into_inner(), tls)
     }
 }
 

@@ -10,6 +10,7 @@ mod hello;
 mod linger;
 mod path_cache;
 mod records;
+mod stream;
 mod template;
 #[cfg(test)]
 mod tests;
