@@ -55,6 +55,8 @@ fn line_of(record: &Path) -> String {
             now: record.now,
             route: RouteHandle(route),
         }),
+        mode: None,
+        asked_upstream: None,
         handshake: Duration::ZERO,
         evidence: None,
         tls: TlsFacts::default(),

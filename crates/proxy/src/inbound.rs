@@ -23,7 +23,7 @@ use crate::proxy_protocol::Header;
 use crate::relay::{Moved, Relayed, relay};
 use crate::runtime::{ListenerRuntime, Loopback, Route};
 use crate::tls::{Admitting, Authorized, Findings, Refused, handshake, linger, read_hello};
-use crate::upstream::{Untold, Upstream, tune};
+use crate::upstream::{Untold, Upstream};
 
 /// A connection that was accepted by a socket.
 pub(crate) struct Arrival {
@@ -145,7 +145,8 @@ async fn authorize_and_relay(
     shared: &Shared,
     report: &mut Report,
 ) {
-    tune(&stream);
+    // Nagle's algorithm only delays; a socket that does not take the option works without.
+    drop(stream.set_nodelay(true));
     let Places { connection, of_listener: ListenerPermits { connection: of_source, mut handshake } } = places;
     let outcome = authorize(stream, &mut handshake, &listener, shared, report).await;
     report.end.handshake = report.started.elapsed();

@@ -6,17 +6,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::runtime::UpstreamAddress;
 
-/// Silence after which the other side is asked whether it is still there.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
-/// Time between two such questions.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// Questions without an answer after which the connection is over.
-const KEEPALIVE_PROBES: u32 = 6;
+/// After this time without a segment the peer's system is asked whether it is still there…
+const KEEPALIVE: Duration = Duration::from_secs(120);
+/// …and this often after that…
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// …until it has not answered so many times.
+const KEEPALIVE_RETRIES: u32 = 4;
 
 /// A connection to an upstream.
 #[derive(Debug)]
@@ -36,7 +37,9 @@ impl Upstream {
         match address {
             UpstreamAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                tune(&stream);
+                // Sockets that do not take these work without: Nagle's algorithm only delays, and the idle deadline finds out too.
+                drop(stream.set_nodelay(true));
+                drop(socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive()));
                 Ok(Self::Tcp(stream))
             }
             UpstreamAddress::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
@@ -53,16 +56,9 @@ impl Upstream {
     }
 }
 
-/// Options of every TCP connection that is relayed. A socket that does not take one works without.
-pub(crate) fn tune(stream: &TcpStream) {
-    // Nagle's algorithm only delays.
-    drop(stream.set_nodelay(true));
-    // A side that has vanished without a word is found before the connection's idle deadline.
-    let probes = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    drop(socket2::SockRef::from(stream).set_tcp_keepalive(&probes));
+/// How it is found out that the other side of a TCP connection has vanished.
+pub(crate) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES)
 }
 
 /// A connection to an upstream that has not been told all: dropped as it is, whatever the cause, it is broken off.

@@ -3,18 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::upstream::keepalive;
 
 /// How many connections the kernel holds until they are accepted; it may cap this.
 const BACKLOG: i32 = 4096;
-/// After this time without a segment the peer's system is asked whether it is still there…
-const KEEPALIVE: Duration = Duration::from_secs(120);
-/// …and this often after that…
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// …until it has not answered so many times.
-const KEEPALIVE_RETRIES: u32 = 4;
 
 /// An address that cannot be listened on.
 #[derive(Debug)]
@@ -87,8 +82,7 @@ fn listen_raw(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     }
     socket.set_nonblocking(true)?;
     // What is accepted inherits it. Without it a peer that vanished (no FIN, no reset) would keep its place until the idle deadline.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
+    socket.set_tcp_keepalive(&keepalive())?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -99,6 +93,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::net::TcpStream;
+    use std::time::Duration;
 
     use super::*;
 
@@ -119,14 +114,17 @@ mod tests {
 
     #[test]
     fn what_is_accepted_finds_out_that_its_peer_has_vanished() {
-        let socket = listen("127.0.0.1:0".parse().unwrap(), "listener api", &[]).unwrap();
+        let socket = listen("127.0.0.1:0".parse().unwrap(), "listener api", false).unwrap();
         let _peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         socket.set_nonblocking(false).unwrap();
         let (accepted, _) = socket.accept().unwrap();
         let accepted = socket2::SockRef::from(&accepted);
         assert!(accepted.keepalive().unwrap());
         let times = (accepted.tcp_keepalive_time().unwrap(), accepted.tcp_keepalive_interval().unwrap());
-        assert_eq!((times, accepted.tcp_keepalive_retries().unwrap()), ((KEEPALIVE, KEEPALIVE_INTERVAL), 4));
+        assert_eq!(
+            (times, accepted.tcp_keepalive_retries().unwrap()),
+            ((Duration::from_secs(120), Duration::from_secs(30)), 4)
+        );
     }
 
     #[test]

@@ -32,9 +32,6 @@ async fn half_close_is_kept_and_bulk_arrives_whole() {
     let data: Vec<u8> =
         (0..64 * 1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let stage = Stage::with_policy("").await;
-    // Before the peer connects: the DNS is served by this very thread, and must answer in time.
-    let data: Vec<u8> =
-        (0..64 * 1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let peer = Peer::from(SOURCE).identity(&stage.leaf());
     let connected = peer.connect(stage.listener).await.unwrap();
     let (mut reader, mut writer) = tokio::io::split(connected.stream);
