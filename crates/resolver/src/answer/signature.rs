@@ -44,6 +44,12 @@ impl Default for Work {
 }
 
 impl Work {
+    /// How many checks were made.
+    #[cfg(test)]
+    pub(crate) fn spent(&self) -> u32 {
+        Self::default().checks_left - self.checks_left
+    }
+
     /// From now on failed checks are taken from `shared` too.
     pub fn draw_on(&mut self, shared: FailureAllowance) {
         self.shared = Some(shared);
