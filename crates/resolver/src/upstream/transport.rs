@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use hickory_net::NetError;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
@@ -22,7 +20,7 @@ use hickory_resolver::config::{ConnectionConfig, ProtocolConfig, ResolverOpts};
 use hickory_resolver::{ConnectionProvider, PoolContext, TlsConfig};
 use revouch_validator::answer::DnsFailure;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::QueryBudget;
 use super::config::{Protocol, Server};
@@ -34,12 +32,6 @@ const MAX_IN_FLIGHT: usize = 1024;
 
 /// The EDNS payload size that is offered (RFC 9715: what is not fragmented on any path in use).
 const UDP_PAYLOAD: u16 = 1232;
-
-/// How long a datagram may be on its way before it is taken for lost.
-const REPEAT_AFTER: Duration = Duration::from_millis(333);
-
-/// The most datagrams for one question to one server.
-const MAX_DATAGRAMS: usize = 3;
 
 /// What is asked of the upstream besides the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,8 +224,7 @@ impl Transport {
         if connection.server.protocol == Protocol::Udp {
             budget.take()?;
             let request = request(name, rr_type, wanted, true);
-            let response =
-                timeout_at(until, self.datagrams(connection.server.address, &request, budget)).await;
+            let response = timeout_at(until, self.datagram(connection.server.address, request)).await;
             let response = response.map_err(|_| DnsFailure::Timeout)?;
             match response.map(|message| (select(name, rr_type, &message), message)) {
                 Ok((Err(Unusable::Truncated), _)) | Err(NetError::QueryCaseMismatch | NetError::Proto(_)) => {
@@ -258,33 +249,13 @@ impl Transport {
         usable(select(name, rr_type, &message))
     }
 
-    /// One question in a datagram, which is paid for, and again after a while, as datagrams get lost: as long as somebody pays.
-    async fn datagrams(
-        &self,
-        server: SocketAddr,
-        request: &DnsRequest,
-        budget: &QueryBudget,
-    ) -> Result<Message, NetError> {
-        let mut sent = FuturesUnordered::new();
-        sent.push(self.datagram(server, request.clone()));
-        loop {
-            let is_last = sent.len() == MAX_DATAGRAMS;
-            let come = sent.next();
-            let come = if is_last { Ok(come.await) } else { timeout(REPEAT_AFTER, come).await };
-            match come {
-                Ok(Some(response)) => return response,
-                Ok(None) => return Err(NetError::NoConnections),
-                Err(_) if budget.take().is_ok() => sent.push(self.datagram(server, request.clone())),
-                Err(_) => return sent.next().await.unwrap_or(Err(NetError::NoConnections)),
-            }
-        }
-    }
-
-    /// One datagram from a port of its own.
+    /// One question in a datagram from a port of its own.
+    ///
+    /// It is sent once. The next attempt repeats it, and is paid for; the library would repeat it by itself after a third of a second, as a
+    /// resolver that has to ask others first often needs, and a cold name would cost three times its budget.
     async fn datagram(&self, server: SocketAddr, request: DnsRequest) -> Result<Message, NetError> {
         let builder =
             UdpClientStream::builder(server, self.provider.clone()).with_timeout(Some(self.timeout));
-        // The library would repeat it by itself, and nobody would pay for that.
         let mut stream = builder.with_max_retries(1).build();
         Ok(stream.send_message(request).first_answer().await?.into_message())
     }

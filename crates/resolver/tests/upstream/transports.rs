@@ -19,17 +19,27 @@ async fn questions_are_counted_and_kept_keys_cost_nothing() {
 }
 
 #[tokio::test]
-async fn datagrams_that_are_repeated_are_paid_for_and_not_repeated_on_credit() {
+async fn a_datagram_is_repeated_by_the_next_attempt_only_and_paid_for() {
     let served = Served::start(zones()).await;
     fault(&served.lab, "www.nsec.test", None, Fault::Silent);
-    let config = UpstreamConfig { timeout: Duration::from_secs(1), ..served.config() };
-    for (allowed, sent) in [(64, 3), (2, 2), (1, 1)] {
+    let config = UpstreamConfig { timeout: Duration::from_millis(800), attempts: 2, ..served.config() };
+    for (allowed, sent, expected) in [(64, 2, DnsFailure::Timeout), (1, 1, DnsFailure::Budget)] {
         let upstream = Upstream::new(config.clone(), clock()).unwrap();
         let (budget, before) = (QueryBudget::new(allowed), served.lab.queries().total());
         let result = upstream.ask(&name("www.nsec.test"), RrType::A, &budget, soon()).await;
-        assert_eq!((result, budget.spent()), (Err(DnsFailure::Timeout), sent));
+        assert_eq!((result, budget.spent()), (Err(expected), sent));
         assert_eq!(served.lab.queries().total() - before, u64::from(sent));
     }
+}
+
+#[tokio::test]
+async fn a_slow_answer_costs_one_question() {
+    let served = Served::start(zones()).await;
+    fault(&served.lab, "www.unsigned.test", Some("A"), Fault::Delay(Duration::from_millis(700)));
+    let upstream = Upstream::new(config(&[&served.lab], Validation::Unchecked), clock()).unwrap();
+    let budget = QueryBudget::new(64);
+    assert!(upstream.ask(&name("www.unsigned.test"), RrType::A, &budget, soon()).await.is_ok());
+    assert_eq!((budget.spent(), served.lab.queries().total()), (1, 1));
 }
 
 #[tokio::test]
