@@ -1,14 +1,17 @@
 //! Everything that was asked of the DNS for one connection, and what came back.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::answer::{Answer, DnsFailure};
 use crate::name::DnsName;
 use crate::rr::RrType;
+
+/// By how many the room for observations grows.
+const MORE: usize = 4;
 
 /// One question: an owner name and a type. The class is always IN.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +28,11 @@ impl Question {
     #[must_use]
     pub fn new(name: DnsName, rr_type: RrType) -> Self {
         Self { name, rr_type }
+    }
+
+    /// As [`Ord`], without a question made for it.
+    fn compare(&self, name: &DnsName, rr_type: RrType) -> Ordering {
+        self.name.cmp(name).then_with(|| self.rr_type.cmp(&rr_type))
     }
 }
 
@@ -136,16 +144,17 @@ impl Outcome {
 pub struct Evidence {
     /// The source address, canonical (an IPv4-mapped IPv6 address as IPv4).
     source: IpAddr,
-    /// By question, each asked once.
-    #[serde(with = "as_list")]
-    observations: BTreeMap<Question, Observation>,
+    /// In the order of their questions, each asked once. A connection keeps them as long as it lasts: a list takes a fraction of the memory of
+    /// a tree.
+    #[serde(deserialize_with = "each_once")]
+    observations: Vec<Observation>,
 }
 
 impl Evidence {
     /// Nothing asked yet. `source` is made canonical.
     #[must_use]
     pub fn new(source: IpAddr) -> Self {
-        Self { source: source.to_canonical(), observations: BTreeMap::new() }
+        Self { source: source.to_canonical(), observations: Vec::new() }
     }
 
     /// The address that this evidence is about, canonical.
@@ -156,13 +165,23 @@ impl Evidence {
 
     /// Records an observation. The first outcome of a question stays: a second one is dropped.
     pub fn insert(&mut self, observation: Observation) {
-        self.observations.entry(observation.question.clone()).or_insert(observation);
+        if let Err(place) = self.find(&observation.question.name, observation.question.rr_type) {
+            if self.observations.len() == self.observations.capacity() {
+                self.observations.reserve_exact(MORE);
+            }
+            self.observations.insert(place, observation);
+        }
+    }
+
+    /// The place of a question's observation, or where it belongs.
+    fn find(&self, name: &DnsName, rr_type: RrType) -> Result<usize, usize> {
+        self.observations.binary_search_by(|other| other.question.compare(name, rr_type))
     }
 
     /// What was observed for a question; `None` if it was not asked or has not come back.
     #[must_use]
     pub fn get(&self, name: &DnsName, rr_type: RrType) -> Option<&Observation> {
-        self.observations.get(&Question::new(name.clone(), rr_type))
+        self.find(name, rr_type).ok().and_then(|place| self.observations.get(place))
     }
 
     /// The outcome of a question; `None` if it was not asked or has not come back.
@@ -173,7 +192,7 @@ impl Evidence {
 
     /// Every observation, by name and type.
     pub fn iter(&self) -> impl Iterator<Item = &Observation> {
-        self.observations.values()
+        self.observations.iter()
     }
 
     /// How many questions stand here.
@@ -189,29 +208,16 @@ impl Evidence {
     }
 }
 
-/// The map as a list in JSON, as its keys are no strings.
-mod as_list {
-    use super::{BTreeMap, Deserialize, Observation, Question};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Question, Observation>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<Question, Observation>, D::Error> {
-        let list = Vec::<Observation>::deserialize(deserializer)?;
-        let mut map = BTreeMap::new();
-        for observation in list {
-            let question = observation.question.clone();
-            if map.insert(question.clone(), observation).is_some() {
-                return Err(serde::de::Error::custom(format_args!("{question} stands here twice")));
-            }
-        }
-        Ok(map)
+/// A list as it is read, in any order; a question that stands there twice is an error.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Observation>, D::Error> {
+    let mut list = Vec::<Observation>::deserialize(deserializer)?;
+    list.sort_by(|one, other| one.question.cmp(&other.question));
+    let twice = |pair: &[Observation]| match pair {
+        [one, other] if one.question == other.question => Some(one.question.to_string()),
+        _ => None,
+    };
+    match list.windows(2).find_map(twice) {
+        Some(question) => Err(serde::de::Error::custom(format_args!("{question} stands here twice"))),
+        None => Ok(list),
     }
 }

@@ -296,6 +296,9 @@ impl fmt::Debug for DnsName {
 
 impl Ord for DnsName {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.wire == other.wire {
+            return Ordering::Equal;
+        }
         self.text_octets().cmp(other.text_octets()).then_with(|| self.wire.cmp(&other.wire))
     }
 }
