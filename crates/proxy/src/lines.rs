@@ -22,6 +22,8 @@ pub const MAX_LINE: usize = 64 * 1024;
 
 /// How long the end may wait for lines to be written.
 pub const FINISH: Duration = Duration::from_secs(2);
+/// How long lines gather after others were written, so that many are written in one go.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two attempts to put the end into a full queue.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -73,8 +75,8 @@ impl Lines {
         let waiting = Arc::new(AtomicUsize::new(0));
         let taken = Arc::clone(&waiting);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            // Dropped last: who hears that the thread has ended finds the queue closed.
             let _ending: SyncSender<()> = ending;
-            // Dropped before that: who was told of the end finds the queue closed.
             let receiver = receiver;
             write_all(&receiver, output, &taken, &counter);
         })?;
@@ -167,6 +169,7 @@ fn write_all(
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 flush(&mut output, &mut pending, dropped);
+                gather();
                 match receiver.recv() {
                     Ok(message) => message,
                     Err(_) => break,
@@ -189,6 +192,15 @@ fn write_all(
         }
     }
     flush(&mut output, &mut pending, dropped);
+}
+
+/// Lets lines come together: to be woken for each costs whoever hands it in more than the line itself.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the thread is the writer's own, and only the next lines wait for it"
+)]
+fn gather() {
+    std::thread::sleep(GATHER);
 }
 
 fn flush(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dropped: &IntCounter) {
