@@ -148,7 +148,8 @@ async fn authorize_and_relay(
     // Nagle's algorithm only delays; a socket that does not take the option works without.
     drop(stream.set_nodelay(true));
     let Places { connection, of_listener: ListenerPermits { connection: of_source, mut handshake } } = places;
-    let outcome = authorize(stream, &mut handshake, &listener, shared, report).await;
+    // In memory of its own, and the relay too: a connection that lasts does not keep what its handshake took.
+    let outcome = Box::pin(authorize(stream, &mut handshake, &listener, shared, report)).await;
     report.end.handshake = report.started.elapsed();
     drop(handshake);
     match outcome {
@@ -157,11 +158,13 @@ async fn authorize_and_relay(
             report.end.close = Close::Lost;
             report.forget_what_was_decided();
             let idle = listener.deadlines.idle;
-            let reached = reach(authorized.identity().cloned(), &route, &listener, report).await;
+            let reached = Box::pin(reach(authorized.identity().cloned(), &route, &listener, report)).await;
             // The configuration may be replaced long before the connection ends: from here on nothing of it is held.
             drop((route, listener));
             let Relayed { close, detail, linger } = match reached {
-                Ok(upstream) => relay(authorized, upstream, idle, &report.moved, &*shared.observer).await,
+                Ok(upstream) => {
+                    Box::pin(relay(authorized, upstream, idle, &report.moved, &*shared.observer)).await
+                }
                 Err(close) => Relayed { close, detail: None, linger: None },
             };
             report.end.close = close;
