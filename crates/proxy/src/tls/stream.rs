@@ -5,6 +5,9 @@
 //! the next octets if it does not fit. A quiet connection owns no buffer besides the library's smallest: ciphertext is read into
 //! memory that all connections of a thread share, and only what the reader has no room for is kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
