@@ -136,7 +136,12 @@ impl Namespace {
     fn make() -> io::Result<Self> {
         // `cat` ends when this process does, however that happens.
         let mut holder = Command::new("unshare")
-            .args(["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"])
+            .args([
+                "--net",
+                "sh",
+                "-c",
+                "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && echo up && exec cat",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

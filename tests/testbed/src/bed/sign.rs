@@ -13,8 +13,8 @@ use std::thread;
 use hickory_proto::dnssec::{DigestType, Verifier};
 use hickory_proto::serialize::txt::trust_anchor::{Entry, Parser};
 
-use super::BedError;
 use super::table::{Authority, Denial, DsKind, Fault, Target, Zone};
+use super::{BedError, DIRECTORIES};
 
 /// Zones that are worked on at the same time: the tools are short-lived and wait for the disk.
 const AT_ONCE: usize = 4;
@@ -388,11 +388,11 @@ fn change(lines: &mut Vec<Line>, target: &Target, data: &str) -> Result<(), BedE
 
 /// Runs a tool and gives what it said on standard output.
 fn tool(program: &str, directory: &Path, arguments: &[&str]) -> Result<String, BedError> {
-    let output = Command::new(program).args(arguments).current_dir(directory).output();
-    let output = output.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => BedError::not_installed(program),
-        _ => error.into(),
-    })?;
+    let paths = DIRECTORIES.iter().map(|place| Command::new(format!("{place}{program}")));
+    let mut outputs = paths.map(|mut command| command.args(arguments).current_dir(directory).output());
+    let is_there =
+        |output: &io::Result<_>| !matches!(output, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let output = outputs.find(is_there).ok_or_else(|| BedError::not_installed(program))??;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
