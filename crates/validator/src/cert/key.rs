@@ -61,6 +61,12 @@ pub struct KeyFacts {
     malformed: bool,
 }
 
+/// Whether `spki` is one whole element. The parser passes over what stands behind the key's bits, and gives out the octets before it:
+/// they are not what a TLSA record of selector 1 is about.
+pub(super) fn is_whole(spki: &SubjectPublicKeyInfo<'_>) -> bool {
+    Reader::inside(tag::SEQUENCE, spki.raw).is_some()
+}
+
 /// Why a key is not accepted, whoever vouches for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,7 +88,7 @@ impl KeyFacts {
     #[must_use]
     pub fn from_spki(der: &[u8]) -> Option<Self> {
         match SubjectPublicKeyInfo::from_der(der) {
-            Ok(([], spki)) => Some(Self::read(&spki)),
+            Ok(([], spki)) if is_whole(&spki) => Some(Self::read(&spki)),
             _ => None,
         }
     }

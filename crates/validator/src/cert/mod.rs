@@ -167,6 +167,9 @@ impl CertificateFacts {
         if !rest.is_empty() {
             return Err(CertificateError::TrailingData);
         }
+        if !key::is_whole(certificate.public_key()) {
+            return Err(CertificateError::NotX509);
+        }
         let (subject, subject_says_all) = subject_text(certificate.subject());
         let mut facts = Self {
             fingerprint: Fingerprint::of(der),

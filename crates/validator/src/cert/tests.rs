@@ -52,6 +52,19 @@ fn an_ordinary_leaf_is_read_whole() {
 }
 
 #[test]
+fn a_key_with_something_behind_its_bits_is_none() {
+    let mut der = Entity::self_signed(leaf(&["a.example"])).der.to_vec();
+    let spki = CertificateFacts::parse(&der).unwrap().spki;
+    // A point on P-256 has 65 octets. The last one now stands behind the BIT STRING, and inside the SEQUENCE.
+    let place = spki.windows(3).position(|octets| octets == [0x03, 0x42, 0x00]).unwrap() + 1;
+    let whole = der.windows(spki.len()).position(|octets| octets == spki).unwrap();
+    der[whole + place] -= 1;
+    assert_eq!(CertificateFacts::parse(&der), Err(CertificateError::NotX509));
+    assert_eq!(KeyFacts::from_spki(&der[whole..whole + spki.len()]), None);
+    assert!(KeyFacts::from_spki(&spki).is_some());
+}
+
+#[test]
 fn every_type_of_name_is_counted() {
     let mut params = leaf(&["a.example"]);
     params.subject_alt_names.extend([
