@@ -16,7 +16,8 @@ use super::answer::Zones;
 use super::faults::lock;
 use super::server::{Listen, Server};
 use super::text::{dns_name, parse_record, record_type, reverse_name, service_name};
-use super::zone::{Sabotage, Signing, Zone, ZoneKey, ZonePlan, ZoneRecords};
+use super::wire::{MAX_STREAM, Received, read};
+use super::zone::{HOUR, RrSet, Sabotage, Signing, Zone, ZoneKey, ZonePlan, ZoneRecords};
 use crate::LabError;
 
 /// What a universe is to hold. The first mistake is kept and reported when the universe is built.
@@ -308,9 +309,49 @@ impl Universe {
         Server::start(self.clone(), listen).await
     }
 
+    /// The answer to one message, as it would come over TCP; `None` where there would be silence.
+    #[must_use]
+    pub fn respond(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match read(message) {
+            Received::Question(question) => {
+                let answer = self.zones().answer(&question.name, question.rtype, question.dnssec_ok);
+                Some(question.encode(&answer, MAX_STREAM))
+            }
+            Received::Refuse(refusal) => Some(refusal),
+            Received::Ignore => None,
+        }
+    }
+
+    /// The RDATA of an RRSIG by the key of `zone` over any RRset, of that zone or not: what the holder of the key can make. The
+    /// RDATA must be in canonical form and order.
+    ///
+    /// # Errors
+    /// There is no such zone, or a name cannot be read.
+    pub fn signature(
+        &self,
+        zone: &str,
+        owner: &str,
+        rtype: RecordType,
+        ttl: u32,
+        rdata: Vec<Vec<u8>>,
+    ) -> Result<Vec<u8>, LabError> {
+        let (origin, owner) = (dns_name(zone)?, dns_name(owner)?);
+        let key = lock(&self.0.source).keys.get(&origin).cloned();
+        let key = key.ok_or_else(|| LabError::Zone(zone.to_owned(), "there is no such zone"))?;
+        let now = now();
+        let set = RrSet { ttl, rdata, signatures: Vec::new() };
+        key.sign(&origin, &owner, rtype, &set, [now.wrapping_sub(HOUR), now.wrapping_add(HOUR)])
+    }
+
     pub(super) fn zones(&self) -> Arc<Zones> {
         Arc::clone(&self.0.zones.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The time in DNSSEC's numbers of 32 bits, which wrap (RFC 4034 section 3.1.5).
+fn now() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+    u32::try_from(now & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 impl Plan {
@@ -355,9 +396,7 @@ impl Plan {
                 keys.insert(origin.clone(), Arc::new(ZoneKey::generate()?));
             }
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        // DNSSEC's times are numbers of 32 bits that wrap (RFC 4034 section 3.1.5).
-        let now = u32::try_from(now & u64::from(u32::MAX)).unwrap_or_default();
+        let now = now();
         let mut zones = BTreeMap::new();
         for (origin, settings) in &self.zones {
             let Some(key) = keys.get(origin) else { continue };

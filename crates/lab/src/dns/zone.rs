@@ -14,6 +14,8 @@ use super::text::dns_name;
 use super::wire::name_wire;
 use crate::LabError;
 
+pub(super) const HOUR: u32 = 3_600;
+
 /// How a zone is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -305,7 +307,6 @@ impl ZonePlan<'_> {
         set: &RrSet,
         sabotage: Option<Sabotage>,
     ) -> Result<Vec<Vec<u8>>, LabError> {
-        const HOUR: u32 = 3_600;
         const DAY: u32 = 24 * HOUR;
         let now = self.now;
         let validity = match sabotage {
@@ -365,7 +366,7 @@ impl ZoneKey {
     }
 
     /// The RDATA of an RRSIG, RFC 4034 section 3.
-    fn sign(
+    pub(super) fn sign(
         &self,
         origin: &Name,
         owner: &Name,
