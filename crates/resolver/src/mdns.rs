@@ -156,6 +156,17 @@ impl Question {
     }
 }
 
+/// Whether `datagram` answers the question of this name and type, whatever its identifier is.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn answers(name: &DnsName, rr_type: RrType, datagram: &[u8]) -> bool {
+    let Some(mut question) = Question::new(name, rr_type) else { return false };
+    if let Some((id, _)) = datagram.split_first_chunk() {
+        question.id = u16::from_be_bytes(*id);
+    }
+    question.answered_by(datagram).is_some_and(|(data, ttl)| positive(&data, ttl).is_ok())
+}
+
 /// A socket on one link, in one address family.
 struct LinkSocket {
     socket: UdpSocket,

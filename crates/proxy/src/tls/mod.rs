@@ -4,6 +4,8 @@
 //! full handshake, never a resumed one, in which the peer has proven that it holds its certificate's key, with the verdict on that
 //! certificate. Everything else ends in a refusal, whose alert has been written.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod handshake;
 mod hello;

@@ -27,6 +27,10 @@ use crate::convert;
 /// How many questions a probe may send, to each server whose AD bit is to be seen.
 const PROBE_BUDGET: u32 = 8;
 
+/// What stands between this process and the servers when it is fuzzed: a function that gives the response to a question.
+#[cfg(fuzzing)]
+pub type Forwarder = Box<dyn Fn(&Name, RecordType) -> Option<hickory_proto::op::Message> + Send + Sync>;
+
 /// A group of servers that answer for the same zones.
 pub struct Upstream {
     mode: Mode,
@@ -59,6 +63,28 @@ impl Upstream {
             Validation::Unchecked => Mode::Unchecked(transport),
         };
         Ok(Self { mode, clock })
+    }
+
+    /// A validating group whose only server is a function, behind everything that is done with a response.
+    #[cfg(fuzzing)]
+    #[must_use]
+    pub fn through(
+        forwarder: Forwarder,
+        anchors: std::sync::Arc<crate::anchors::Anchors>,
+        clock: Clock,
+    ) -> Self {
+        use std::sync::{Arc, LazyLock};
+        static TLS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
+            let config = UpstreamConfig::validating(
+                Vec::new(),
+                Arc::new(crate::anchors::Anchors::iana()),
+                Arc::new(rustls::RootCertStore::empty()),
+            );
+            tls_settings(&config).unwrap_or_else(|error| unreachable!("{error}"))
+        });
+        let transport = Transport::new(Vec::new(), TLS.clone(), std::time::Duration::from_secs(1), 1);
+        let chain = ChainOfTrust::new(anchors, transport.through(forwarder));
+        Self { mode: Mode::Validate(Box::new(chain)), clock }
     }
 
     /// Asks for the records of `rr_type` at `name`.

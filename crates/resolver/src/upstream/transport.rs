@@ -56,6 +56,9 @@ pub(super) struct Transport {
     attempts: u32,
     /// What the servers have shown, if their verdict is wanted.
     proofs: Option<Proofs>,
+    /// Answers in the place of all servers.
+    #[cfg(fuzzing)]
+    forwarder: Option<super::Forwarder>,
 }
 
 type Exchange = DnsExchange<TokioRuntimeProvider>;
@@ -87,7 +90,17 @@ impl Transport {
             servers.into_iter().map(|server| Connection { server, stream: Mutex::default() }).collect();
         let context = PoolContext::new(options, TlsConfig { config: tls });
         let provider = TokioRuntimeProvider::default();
-        Self { servers, preferred: AtomicUsize::new(0), context, provider, timeout, attempts, proofs: None }
+        Self {
+            servers,
+            preferred: AtomicUsize::new(0),
+            context,
+            provider,
+            timeout,
+            attempts,
+            proofs: None,
+            #[cfg(fuzzing)]
+            forwarder: None,
+        }
     }
 
     /// Has servers show by this name and type that they validate, before their verdict counts.
@@ -158,6 +171,13 @@ impl Transport {
         }
     }
 
+    /// Asks a function instead of servers.
+    #[cfg(fuzzing)]
+    pub(super) fn through(mut self, forwarder: super::Forwarder) -> Self {
+        self.forwarder = Some(forwarder);
+        self
+    }
+
     /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
     ///
     /// A server that reports an error is not asked again; one that does not answer is, in the next round. A server whose verdict is wanted and
@@ -173,6 +193,12 @@ impl Transport {
         budget: &QueryBudget,
         deadline: Instant,
     ) -> Result<Message, DnsFailure> {
+        #[cfg(fuzzing)]
+        if let Some(forwarder) = &self.forwarder {
+            budget.take()?;
+            let response = forwarder(name, rr_type).ok_or(DnsFailure::Timeout)?;
+            return usable(select(name, rr_type, &response));
+        }
         let first = self.preferred.load(Ordering::Relaxed);
         let mut order: Vec<usize> =
             (0..self.servers.len()).map(|i| (first + i) % self.servers.len()).collect();
