@@ -224,7 +224,8 @@ impl<'m> Walk<'m> {
         }
         let soas: Vec<&Record> = authorities.iter().filter(|r| r.record_type() == RecordType::SOA).collect();
         let [soa] = soas.as_slice() else { return Err(Bogus("a negative answer without exactly one SOA")) };
-        if !soa.name.zone_of(name) {
+        // A zone has no say about the DS records at its own apex.
+        if !soa.name.zone_of(&self.subject(name)) {
             return Err(Bogus("the SOA of another zone"));
         }
         let RData::SOA(data) = &soa.data else { return Err(Bogus("an SOA without data")) };

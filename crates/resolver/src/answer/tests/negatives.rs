@@ -249,6 +249,19 @@ fn nsec3_records_of_different_parameters_are_bogus() {
 }
 
 #[test]
+fn the_soa_of_a_zone_says_nothing_about_ds_records_at_its_apex() {
+    let shown = |apex: &str| response().authority(plain(apex, soa(60)));
+    let ask =
+        |message: &Built, trust| evaluate_trusting(trust, &name("cut.signed.test."), T::DS, &message.0, NOW);
+    for trust in [Trust::Proofs, Trust::Nobody, Trust::Sender(State::Secure)] {
+        assert_eq!(ask(&shown("cut.signed.test."), trust), Err(Bogus("the SOA of another zone")));
+    }
+    // That of the parent, unsigned, claims that the parent is.
+    let claims = ask(&shown(SIGNED), Trust::Proofs).unwrap().claims;
+    assert_eq!(claims, [Claim { name: name(SIGNED), at_or_above: name(SIGNED) }]);
+}
+
+#[test]
 fn hashing_for_one_message_is_bounded() {
     let deep = format!("{}signed.test.", "a.".repeat(100));
     let nsec3 = |iterations| Nsec3s { iterations, ..Nsec3s::of(SIGNED) };
