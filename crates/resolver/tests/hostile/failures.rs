@@ -86,7 +86,10 @@ async fn a_server_that_fails_is_asked_once_by_all_that_come_at_once_and_by_each_
             assert!(!is_known(&resolver, &policy).await);
             let sent = asked() - before;
             // SERVFAIL is remembered for a second, a refusal is not.
-            assert!(if code == ResponseCode::Refused { sent == times } else { sent <= times }, "{code}: {sent}");
+            assert!(
+                if code == ResponseCode::Refused { sent == times } else { sent <= times },
+                "{code}: {sent}"
+            );
         }
         scene.attacker.plot(honest());
         becomes_known(&resolver, &policy).await;
