@@ -97,6 +97,7 @@ async fn run(arguments: Arguments) -> Outcome<()> {
             Some(path) => path,
             None => beside("revouch-proxy")?,
         },
+        pinned: !arguments.smoke,
     };
     let sizes = if arguments.smoke { Sizes::SMOKE } else { Sizes::WHOLE };
     let stage = Arc::new(Stage::set(sizes).await?);

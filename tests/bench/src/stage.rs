@@ -102,7 +102,7 @@ metadata: {{name: api}}
 spec:
   bind: [\"{listener}\"]
   tls: {{certificates: [{{certFile: own.pem, keyFile: own.key}}]}}
-  limits: {{handshakesInFlight: 10000, handshakesPerSource: 10000, evidencePerSource: 100000, evidencePerNetwork: 100000}}
+  limits: {{handshakeDeadline: 60s, handshakesInFlight: 10000, handshakesPerSource: 10000, evidencePerSource: 100000, evidencePerNetwork: 100000}}
   routes:
   - {{name: all, upstream: {{address: \"{upstream}\"}}}}
 ---
@@ -112,13 +112,14 @@ metadata: {{name: peers}}
 spec:
   targetRefs: [{{kind: Listener, name: api}}]
   eku: {{both: AsServerAuth}}
+  dns: {{deadline: 20s}}
   trust: {{public: None, caFiles: [roots.pem]}}
   upstream: {{loopback: Allow}}
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: ResolverOverride
 metadata: {{name: universe}}
-spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 2s}}
+spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 10s}}
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: MeshConfig
