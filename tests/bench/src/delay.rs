@@ -17,6 +17,9 @@ use crate::client::tcp;
 /// Pieces that are on their way at a time; a handshake has a handful.
 const PIECES: usize = 1024;
 
+/// The last of a wait, which is spent awake.
+const COARSE: Duration = Duration::from_millis(2);
+
 /// A relay for one connection. It ends when this is dropped.
 pub(crate) struct Delay {
     pub(crate) address: SocketAddr,
@@ -44,6 +47,14 @@ impl Delay {
     }
 }
 
+/// Waits to the point: the runtime's timers count whole milliseconds, and rounding up four times would be half of a short round trip.
+async fn until(when: Instant) {
+    sleep_until(when - COARSE).await;
+    while Instant::now() < when {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Duration) -> io::Result<()> {
     let (sender, mut pieces) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let reading = async move {
@@ -57,7 +68,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Duration) -
     };
     let writing = async move {
         while let Some((when, piece)) = pieces.recv().await {
-            sleep_until(when).await;
+            until(when).await;
             to.write_all(&piece).await?;
         }
         to.shutdown().await
