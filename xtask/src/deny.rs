@@ -41,7 +41,7 @@ fn installed() -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(ours)
 }
 
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => workspace_root().join(directory),
         None => workspace_root().join("target"),
@@ -49,7 +49,7 @@ fn target_directory() -> PathBuf {
 }
 
 /// `cargo-deny 0.20.2` → `0.20.2`; nothing if it does not run.
-fn version_of(program: &PathBuf) -> Option<String> {
+pub(crate) fn version_of(program: &PathBuf) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.split_whitespace().nth(1).map(str::to_owned)

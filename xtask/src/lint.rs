@@ -32,7 +32,10 @@ impl Check {
 
     fn run(self) -> Outcome {
         match self {
-            Self::Fmt => command::run(cargo().args(["fmt", "--all", "--check"])),
+            Self::Fmt => {
+                command::run(cargo().args(["fmt", "--all", "--check"]))?;
+                command::run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+            }
             Self::Clippy => command::run(cargo().args(CLIPPY)),
             Self::Doc => command::run(cargo().args(DOC).env("RUSTDOCFLAGS", "-D warnings")),
             Self::Deny => deny::run(),

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | test | demo | bench | lint`.
+//! The project's own commands: `cargo xtask setup | test | demo | bench | lint | fuzz`.
 //!
 //! Each command says what it is about to do, prints the commands it runs, and
 //! stops with a reason when it cannot go on. Everything is built from the
@@ -13,6 +13,7 @@
 mod bench;
 mod command;
 mod deny;
+mod fuzz;
 mod lint;
 mod setup;
 mod suite;
@@ -62,6 +63,8 @@ enum Task {
         #[arg(value_enum)]
         checks: Vec<lint::Check>,
     },
+    /// Build a fuzz target with cargo-fuzz and run it; see docs/fuzzing.md
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Demo { arguments } => suite::demo(&arguments),
         Task::Bench { arguments } => bench::run_bench(&arguments),
         Task::Lint { checks } => lint::run(&checks),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
