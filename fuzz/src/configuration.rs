@@ -79,9 +79,10 @@ fn whole(documents: &[SourceDocument], compiled: &Compiled) {
     let text = rebuilt(&effective);
     let documents = self::documents(&text).unwrap_or_else(|errors| panic!("{errors:?}\n{text}"));
     let rebuilt = compile(&documents, NOW).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-    let rebuilt = Effective::from(&rebuilt.config);
-    let [told, again] = [&effective, &rebuilt].map(|effective| serde_json::to_value(effective).unwrap());
-    assert_eq!(told, again, "{text}");
+    let mut rebuilt = rebuilt.config;
+    // Those that cover no route are not told.
+    rebuilt.resolver.exempt_zones.clone_from(&compiled.config.resolver.exempt_zones);
+    assert_eq!(rebuilt, compiled.config, "{text}");
 }
 
 /// Documents that say what `effective` says.

@@ -35,7 +35,7 @@ enum What {
     Confuse(u8),
     /// The same, and what stands there first now stands at the name that was asked for.
     Graft(u8),
-    /// A CNAME or DNAME leads elsewhere.
+    /// An alias leads elsewhere.
     Redirect(u16),
     /// Besides, the records of the answer to another question.
     Merge(u16),
@@ -137,13 +137,8 @@ impl Attack {
             }
             What::Redirect(choice) => {
                 let other = name(*choice);
-                for record in &mut message.answers {
-                    match record.record_type() {
-                        RecordType::CNAME => record.data = RData::CNAME(CNAME(other.clone())),
-                        RecordType::DNAME => record.data = unknown(RecordType::DNAME, wire(&other)),
-                        _ => {}
-                    }
-                }
+                let aliases = message.answers.iter_mut().filter(|r| r.record_type() == RecordType::CNAME);
+                aliases.for_each(|record| record.data = RData::CNAME(CNAME(other.clone())));
             }
             What::Merge(choice) => {
                 let other = other(*choice);
