@@ -17,7 +17,7 @@ pub const MAX_HELLO: usize = super::hello::MAX_HELLO;
 /// # Errors
 /// What comes is none.
 pub async fn hello<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> io::Result<Option<String>> {
-    super::hello::read(io).await.map(|hello| hello.server_name()).map_err(|(error, _)| error)
+    super::hello::read(io).await.map(|hello| hello.server_name())
 }
 
 /// What the gate's watch makes of records that are written in these pieces: whether the peer could answer one with its certificate,

@@ -29,7 +29,7 @@ const PROBE_BUDGET: u32 = 8;
 
 /// What stands between this process and the servers when it is fuzzed: a function that gives the response to a question.
 #[cfg(fuzzing)]
-pub type Forwarder = Box<dyn Fn(&Name, RecordType) -> Option<hickory_proto::op::Message> + Send + Sync>;
+pub type Forwarder = Box<dyn Fn(&Name, RecordType) -> Option<Message> + Send + Sync>;
 
 /// A group of servers that answer for the same zones.
 pub struct Upstream {
