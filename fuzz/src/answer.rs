@@ -155,6 +155,9 @@ fn afterwards(name: &DnsName, rr_type: RrType, answer: Result<Answer, DnsFailure
     if weakened && levels.iter().any(|level| matches!(level, Level::Weak | Level::Theirs)) {
         return;
     }
+    if levels.contains(&Level::Weak) && answer.is_err() && universe::has_bad_signature(&at, rr_type) {
+        return;
+    }
     let answer = answer.unwrap_or_else(|failure| panic!("{name} {rr_type}, honestly answered: {failure:?}"));
     assert!(fact.is_some_and(|fact| fact.is(&answer)), "{name} {rr_type}: {answer:?}");
     judge(name, rr_type, &answer);

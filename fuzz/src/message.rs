@@ -5,7 +5,7 @@
 use hickory_proto::dnssec::Proof;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RecordType};
-use revouch_resolver::answer::signature::{Work, prove, prove_keys, signed_sets};
+use revouch_resolver::answer::signature::{ProvenKeys, Work, prove, prove_keys, signed_sets};
 use revouch_resolver::answer::{self, Evaluated, MAX_LINKS, State, Trust, delegation};
 use revouch_resolver::{convert, mdns};
 use revouch_validator::answer::DnssecStatus;
@@ -83,7 +83,9 @@ fn holds(evaluated: &Evaluated, best: State) {
 fn keys(name: &Name, message: &Message) {
     let mut message = message.clone();
     let mut work = Work::default();
-    let Some((keys, _)) = prove_keys(name, &mut message, |_| true, NOW, &mut work) else { return };
+    let Some(ProvenKeys { keys, .. }) = prove_keys(name, &mut message, |_| true, NOW, &mut work) else {
+        return;
+    };
     for (place, signers) in signed_sets(&message.authorities.clone(), NOW) {
         assert!(signers.len() <= 3);
         prove(&mut message.authorities, &place, &keys, NOW, &mut work);

@@ -305,6 +305,16 @@ impl World {
     }
 }
 
+/// Whether records have a signature that does not hold. Even in a weak zone they are bogus as long as it is with them: they say themselves that
+/// they are not of an unsigned zone.
+pub(super) fn has_bad_signature(name: &DnsName, rr_type: RrType) -> bool {
+    let of_zone = |zone: &str| {
+        let named = |owner: &str| *name == format!("{owner}.{zone}").parse().unwrap();
+        SPOILED.iter().any(|(owner, how)| *how != Sabotage::MissingSignature && named(owner))
+    };
+    rr_type == RrType::A && ZONES.iter().any(|(zone, _)| of_zone(zone))
+}
+
 /// Whether a signed name of the zone is this one or lies below it, or whether the zone's DNAME speaks for it.
 fn exists(name: &DnsName, zone: &str) -> bool {
     if name.is_at_or_below(&format!("dn.{zone}").parse().unwrap()) {
