@@ -119,7 +119,7 @@ spec:
 apiVersion: revouch.dev/v1alpha1
 kind: ResolverOverride
 metadata: {{name: universe}}
-spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 10s}}
+spec: {{zones: [\".\"], servers: [{{address: \"{dns}\", protocol: Udp}}], timeout: 1s}}
 ---
 apiVersion: revouch.dev/v1alpha1
 kind: MeshConfig
