@@ -210,11 +210,12 @@ async fn judged(
         answer::evaluate(name, rr_type, message, session.now).map_err(|why| bogus(name, rr_type, why.0))?;
     for claim in &evaluated.claims {
         if !chain.holds(claim, session).await? {
-            return Err(bogus(
-                &claim.name,
-                rr_type,
-                "no valid signature, and the zone is not proven to be unsigned",
-            ));
+            let why = if claim.signers.is_empty() {
+                "no signature, and the zone is not proven to be unsigned"
+            } else {
+                "no valid signature, and the zone is not proven to be unsigned"
+            };
+            return Err(bogus(&claim.name, rr_type, why));
         }
     }
     evaluated.window = session.window_with(evaluated.window);

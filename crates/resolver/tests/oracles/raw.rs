@@ -88,7 +88,7 @@ fn verdict(message: &Message, rr_type: RecordType) -> Verdict {
         _ if !message.answers.is_empty() && !has_soa => return Verdict::bogus(),
         _ => Kind::NoData,
     };
-    Verdict { state, kind: Some(kind) }
+    Verdict::new(state, Some(kind))
 }
 
 /// Where the aliases lead that answer the question; they are not followed for their own type.

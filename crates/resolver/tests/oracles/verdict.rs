@@ -25,16 +25,31 @@ pub(crate) enum Kind {
 }
 
 /// A verdict. Bogus ones have no kind; of a program that does not tell it, it is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) state: State,
     pub(crate) kind: Option<Kind>,
+    /// Why it is bogus, if ours is. Whoever reads a complaint wants it; it makes no verdict another one.
+    why: Option<DnsFailure>,
 }
 
+impl PartialEq for Verdict {
+    fn eq(&self, other: &Self) -> bool {
+        (self.state, &self.kind) == (other.state, &other.kind)
+    }
+}
+
+impl Eq for Verdict {}
+
 impl Verdict {
+    /// Records of this state, or their absence.
+    pub(crate) fn new(state: State, kind: Option<Kind>) -> Self {
+        Self { state, kind, why: None }
+    }
+
     /// Neither records nor their absence.
     pub(crate) fn bogus() -> Self {
-        Self { state: State::Bogus, kind: None }
+        Self::new(State::Bogus, None)
     }
 
     /// What our resolver found. `Err` where it found nothing out: out of time, out of budget.
@@ -51,10 +66,12 @@ impl Verdict {
                     Some(Negative::NoData) => Kind::NoData,
                     Some(Negative::NxDomain) => Kind::NxDomain,
                 };
-                Ok(Self { state, kind: Some(kind) })
+                Ok(Self::new(state, Some(kind)))
             }
             // Behind a validating resolver what is bogus is SERVFAIL.
-            Outcome::Failure(DnsFailure::Bogus(_) | DnsFailure::ServFail) => Ok(Self::bogus()),
+            Outcome::Failure(why @ (DnsFailure::Bogus(_) | DnsFailure::ServFail)) => {
+                Ok(Self { why: Some(why.clone()), ..Self::bogus() })
+            }
             Outcome::Failure(other) => Err(other.to_string()),
         }
     }
@@ -67,7 +84,7 @@ impl Verdict {
             DelvSaid::Failed => State::Bogus,
             DelvSaid::Silent => return None,
         };
-        Some(Self { state, kind: None })
+        Some(Self::new(state, None))
     }
 
     /// Whether both say the same, as far as they say it.
@@ -102,6 +119,9 @@ impl fmt::Display for Verdict {
         if let Some(Kind::Records(records)) = &self.kind {
             let shown: Vec<&str> = records.iter().take(3).map(String::as_str).collect();
             write!(f, " [{} of {}]", shown.join(", "), records.len())?;
+        }
+        if let Some(why) = &self.why {
+            write!(f, " ({why})")?;
         }
         Ok(())
     }
