@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use data_encoding::BASE64;
 use rustls_pki_types::{CertificateDer, Der, TrustAnchor};
@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use webpki::anchor_from_trusted_cert;
 
 use super::imposed;
-use crate::cert::{Fingerprint, MAX_CERTIFICATE, certificates_from_base64};
+use super::recall::Signatures;
+use crate::cert::{CertificateFacts, Fingerprint, MAX_CERTIFICATE, certificates_from_base64};
 
 /// The most trust anchors in one set.
 pub const MAX_ANCHORS: usize = 4096;
@@ -29,6 +30,10 @@ struct Inner {
     certificates: Vec<CertificateDer<'static>>,
     webpki: Vec<TrustAnchor<'static>>,
     id: Fingerprint,
+    /// What each certificate says, read when a path first leads to it: most anchors of a set are never met.
+    facts: Vec<OnceLock<Option<Box<CertificateFacts>>>>,
+    /// On paths that led here.
+    signatures: Signatures,
 }
 
 /// A certificate that was offered as a trust anchor and is none.
@@ -86,8 +91,10 @@ impl Anchors {
             "revouch anchors",
             taken.keys().map(|fingerprint| &fingerprint.as_bytes()[..]),
         );
+        let facts = taken.values().map(|_| OnceLock::new()).collect();
         let (certificates, webpki) = taken.into_values().unzip();
-        (Self { inner: Arc::new(Inner { certificates, webpki, id }) }, rejected)
+        let signatures = Signatures::default();
+        (Self { inner: Arc::new(Inner { certificates, webpki, id, facts, signatures }) }, rejected)
     }
 
     /// The digest of the set: equal for equal sets.
@@ -117,6 +124,17 @@ impl Anchors {
     /// The anchors as path validation takes them, in the order of [`certificates`](Self::certificates).
     pub(crate) fn webpki(&self) -> &[TrustAnchor<'static>] {
         &self.inner.webpki
+    }
+
+    /// What the anchor at this place says; `None` if it cannot be read further than for its name and key.
+    pub(super) fn facts(&self, place: usize) -> Option<&CertificateFacts> {
+        let read = || CertificateFacts::parse(self.certificates().get(place)?).ok().map(Box::new);
+        self.inner.facts.get(place)?.get_or_init(read).as_deref()
+    }
+
+    /// The signatures that were found valid on paths to one of the anchors.
+    pub(super) fn signatures(&self) -> &Signatures {
+        &self.inner.signatures
     }
 }
 

@@ -12,6 +12,7 @@ mod anchors;
 mod crls;
 mod error;
 mod imposed;
+mod recall;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -122,7 +123,12 @@ impl PathVerdict {
     /// Whether this is the verdict on `request` at `now`: made from the same values, at a time from which nothing has changed.
     #[must_use]
     pub fn answers(&self, request: &PathRequest<'_>, now: Timestamp) -> bool {
-        self.valid_from <= now && now <= self.valid_until && self.key == request.key()
+        self.answers_key(&request.key(), now)
+    }
+
+    /// As [`answers`](Self::answers), for a request of this key.
+    pub(crate) fn answers_key(&self, key: &PathKey, now: Timestamp) -> bool {
+        self.valid_from <= now && now <= self.valid_until && self.key == *key
     }
 }
 
@@ -170,14 +176,15 @@ fn no_list_at_hand(request: &PathRequest<'_>) -> Result<(), PathError> {
 fn path_facts(request: &PathRequest<'_>, candidate: &Candidate<'_>) -> Result<PathFacts, PathError> {
     let anchor = request.anchors.certificates().get(candidate.anchor).ok_or(PathError::UnknownIssuer)?;
     // An anchor needs no more than a name and a key: webpki may take one that cannot be read further.
-    let facts = CertificateFacts::parse(anchor).ok();
-    if let Some(facts) = &facts {
+    let facts = request.anchors.facts(candidate.anchor);
+    if let Some(facts) = facts {
         may_sign_crls(request, facts)?;
     }
     let subject = facts.map(|facts| facts.subject_display().to_owned()).unwrap_or_default();
+    let fingerprint = facts.map_or_else(|| Fingerprint::of(anchor), |facts| facts.fingerprint);
     Ok(PathFacts {
         certificates: fingerprints(request.facts, candidate),
-        anchor: AnchorFacts { fingerprint: Some(Fingerprint::of(anchor)), subject },
+        anchor: AnchorFacts { fingerprint: Some(fingerprint), subject },
     })
 }
 

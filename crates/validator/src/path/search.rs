@@ -3,14 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use webpki::{
-    ALL_VERIFICATION_ALGS, EndEntityCert, Error, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeId,
-    KeyPurposeIdIter, KeyUsage, RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder,
-    UnknownStatusPolicy, VerifiedPath,
+    EndEntityCert, Error, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter,
+    KeyUsage, RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
+    VerifiedPath,
 };
 
 use super::crls::CrlChoice;
+use super::recall::Recall;
 use super::{PathError, PathRequest, Purpose};
 use crate::cert::{CertificateFacts, Fingerprint};
 use crate::timestamp::Timestamp;
@@ -118,8 +119,21 @@ impl<'a> Candidates<'a> {
         let found = RefCell::new(None);
         let failure = RefCell::new(None);
         let not_accepted = Cell::new(false);
+        let recall = Recall::new(request.anchors.signatures(), &self.issuers);
+        let algorithms = recall.algorithms();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+            algorithms.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
+        let is_own = std::ptr::eq(anchors, request.anchors.webpki());
         let verify = |path: &VerifiedPath<'_>| {
-            match self.judge(path, request, anchors).and_then(|candidate| accept(&candidate)) {
+            let judged = self.judge(path, request, anchors).and_then(|candidate| {
+                let accepted = accept(&candidate)?;
+                // An anchor that a record names may be anyone's.
+                if accepted.is_some() && is_own {
+                    recall.keep(&candidate.intermediate_ders);
+                }
+                Ok(accepted)
+            });
+            match judged {
                 Ok(Some(accepted)) => {
                     found.replace(Some(accepted));
                     return Ok(());
@@ -130,7 +144,7 @@ impl<'a> Candidates<'a> {
             Err(Error::UnknownIssuer)
         };
         let result = end_entity.verify_for_usage(
-            ALL_VERIFICATION_ALGS,
+            &algorithms,
             anchors,
             &self.issuers,
             now.to_unix_time(),
