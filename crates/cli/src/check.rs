@@ -128,7 +128,6 @@ pub(crate) fn run(args: &Args, json: bool, style: Style) -> Outcome {
         connection: &connection,
         evidence: evidence.as_ref(),
         trust: &trust,
-        path: None,
         now,
     };
     let verdict = decide(&case);

@@ -74,7 +74,6 @@ impl Record {
             connection: &self.connection,
             evidence: self.evidence.as_ref(),
             trust: &self.trust,
-            path: None,
             now: self.now,
         }
     }

@@ -49,7 +49,6 @@ fn full() -> Value {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     serde_json::from_str(&Record::of(&case, Some("p")).to_json().unwrap()).unwrap()

@@ -280,7 +280,6 @@ fn accepting() -> Arc<Verdict> {
         connection: &Connection::new("192.0.2.7:4711".parse().unwrap(), 8443),
         evidence: None,
         trust: &TrustStore { client: Anchors::from_der([issuer.der().clone()]).0, ..TrustStore::none() },
-        path: None,
         now: Timestamp(1_795_503_599),
     };
     let verdict = decide(&case);
@@ -331,7 +330,6 @@ fn unconfirmed(chain: &Chain, outcome: Outcome) -> ConnectionEnd {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &TrustStore::none(),
-        path: None,
         now,
     });
     assert_eq!(verdict.reason(), Some(Reason::NotConfirmed), "{verdict:?}");

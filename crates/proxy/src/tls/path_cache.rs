@@ -49,7 +49,7 @@ impl PathCache {
     }
 
     /// Keeps a verdict.
-    pub fn put(&self, verdict: PathVerdict) {
+    pub fn put(&self, verdict: Arc<PathVerdict>) {
         let entries = if verdict.outcome.is_ok() { &self.found } else { &self.failed };
         entries.lock().unwrap_or_else(PoisonError::into_inner).put(verdict);
     }
@@ -61,9 +61,9 @@ impl Entries {
         (verdict.valid_from <= now && now <= verdict.valid_until).then(|| Arc::clone(verdict))
     }
 
-    fn put(&mut self, verdict: PathVerdict) {
+    fn put(&mut self, verdict: Arc<PathVerdict>) {
         let key = verdict.key;
-        if self.verdicts.insert(key, Arc::new(verdict)).is_none() {
+        if self.verdicts.insert(key, verdict).is_none() {
             self.order.push_back(key);
         }
         while self.order.len() > self.most {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     /// A verdict on a new certificate: a path that is found if its CA is trusted.
-    fn verdict(ca: &CertificateAuthority, trusted: bool) -> PathVerdict {
+    fn verdict(ca: &CertificateAuthority, trusted: bool) -> Arc<PathVerdict> {
         let chain = Chain::new(ca.leaf().dns("a.test").issue().unwrap().chain()).unwrap();
         let facts = CertificateFacts::parse(chain.leaf()).unwrap();
         let anchors = if trusted { Anchors::from_der([ca.root()]).0 } else { Anchors::none() };
@@ -102,7 +102,7 @@ mod tests {
             crate::logging::now(),
         );
         assert_eq!(made.outcome.is_ok(), trusted);
-        made
+        Arc::new(made)
     }
 
     fn has(cache: &PathCache, verdict: &PathVerdict) -> bool {
@@ -113,7 +113,7 @@ mod tests {
     fn a_verdict_is_given_out_while_it_holds_and_no_longer() {
         let (cache, ca) = (PathCache::default(), CertificateAuthority::servers().unwrap());
         let one = verdict(&ca, true);
-        cache.put(one.clone());
+        cache.put(Arc::clone(&one));
         assert!(has(&cache, &one));
         assert!(cache.get(&one.key, one.valid_until.saturating_add(1)).is_none());
         assert!(cache.get(&one.key, Timestamp(one.valid_from.0 - 1)).is_none());
@@ -124,10 +124,10 @@ mod tests {
     fn the_oldest_makes_room_and_failures_never_drive_out_paths() {
         let (cache, ca) = (PathCache::with_room(2, 2), CertificateAuthority::servers().unwrap());
         let paths = [(); 3].map(|()| verdict(&ca, true));
-        paths.iter().for_each(|path| cache.put(path.clone()));
+        paths.iter().for_each(|path| cache.put(Arc::clone(path)));
         assert_eq!(paths.each_ref().map(|path| has(&cache, path)), [false, true, true]);
         let failures = [(); 3].map(|()| verdict(&ca, false));
-        failures.iter().for_each(|failure| cache.put(failure.clone()));
+        failures.iter().for_each(|failure| cache.put(Arc::clone(failure)));
         assert_eq!(failures.each_ref().map(|failure| has(&cache, failure)), [false, true, true]);
         assert_eq!(paths.each_ref().map(|path| has(&cache, path)), [false, true, true]);
     }

@@ -12,9 +12,9 @@ use revouch_validator::alert::Alert;
 use revouch_validator::cert::CertificateFacts;
 use revouch_validator::chain::Chain;
 use revouch_validator::connection::Connection;
-use revouch_validator::decide::{Case, decide_keeping_path, path_key};
+use revouch_validator::decide::{Case, PathVerdicts, decide_with};
 use revouch_validator::evidence::Evidence;
-use revouch_validator::path::PathVerdict;
+use revouch_validator::path::{PathKey, PathVerdict};
 use revouch_validator::policy::Mode;
 use revouch_validator::reason::Reason;
 use revouch_validator::timestamp::Timestamp;
@@ -67,6 +67,26 @@ pub(super) struct PeerVerifier {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
+/// The cache of path verdicts at the time of one decision.
+struct Paths<'v> {
+    cache: &'v PathCache,
+    observer: &'v dyn Observer,
+    now: Timestamp,
+}
+
+impl PathVerdicts for Paths<'_> {
+    fn find(&self, key: &PathKey) -> Option<Arc<PathVerdict>> {
+        let found = self.cache.get(key, self.now)?;
+        self.observer.path_cache(CacheResult::Hit);
+        Some(found)
+    }
+
+    fn keep(&self, made: &Arc<PathVerdict>) {
+        self.observer.path_cache(CacheResult::Miss);
+        self.cache.put(Arc::clone(made));
+    }
+}
+
 impl PeerVerifier {
     fn decide(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: Timestamp) -> Decision {
         let certificates = std::iter::once(leaf).chain(others).map(|c| c.clone().into_owned()).collect();
@@ -75,29 +95,16 @@ impl PeerVerifier {
             let verdict = Arc::new(Verdict::refusal(Reason::CertificateUnreadable));
             return Decision { verdict, chain: None, evidence, now };
         };
-        let path = self.known_path(&chain, now);
-        let (verdict, made) = decide_keeping_path(&Case {
+        let case = Case {
             policy: &self.policy.policy,
             chain: &chain,
             connection: &self.connection,
             evidence: evidence.as_deref(),
             trust: &self.policy.trust,
-            path: path.as_deref(),
             now,
-        });
-        if let Some(made) = made {
-            self.observer.path_cache(CacheResult::Miss);
-            self.paths.put(made);
-        }
+        };
+        let verdict = decide_with(&case, &Paths { cache: &self.paths, observer: &*self.observer, now });
         Decision { verdict: Arc::new(verdict), chain: Some(chain), evidence, now }
-    }
-
-    /// The path verdict from the cache.
-    fn known_path(&self, chain: &Chain, now: Timestamp) -> Option<Arc<PathVerdict>> {
-        let key = path_key(&self.policy.policy, chain, &self.policy.trust)?;
-        let found = self.paths.get(&key, now)?;
-        self.observer.path_cache(CacheResult::Hit);
-        Some(found)
     }
 
     /// Notes what came of the check. Whatever was wrong, the peer sees decrypt_error (51), the alert of `bad_signature`.

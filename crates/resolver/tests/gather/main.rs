@@ -70,7 +70,6 @@ impl Scene {
             connection: &connection(source),
             evidence: Some(&evidence),
             trust: &TrustStore::none(),
-            path: None,
             now: now(),
         })
     }

@@ -91,7 +91,6 @@ async fn judge(scene: &Scene, cast: &Cast, source: &str, identity: &Identity, de
         connection: &connection,
         evidence: Some(&evidence),
         trust: &cast.trust(),
-        path: None,
         now: clock()(),
     })
 }

@@ -11,6 +11,8 @@ mod class;
 mod log;
 mod refusal;
 
+use std::sync::Arc;
+
 use crate::answer::DnssecStatus;
 use crate::cert::CertificateFacts;
 use crate::chain::Chain;
@@ -18,7 +20,9 @@ use crate::connection::Connection;
 use crate::dane::DANE_EE;
 use crate::evidence::Evidence;
 use crate::fcrdns::{Confirmation, ConfirmedName, Names, Ptr};
-use crate::path::{CrlChoice, CrlPolicy, PathError, PathFacts, PathRequest, PathVerdict, Purpose, validate};
+use crate::path::{
+    CrlChoice, CrlPolicy, PathError, PathFacts, PathKey, PathRequest, PathVerdict, Purpose, validate,
+};
 use crate::policy::{CrlExpired, CrlUnknown, Policy};
 use crate::ports::Base;
 use crate::reason::Reason;
@@ -48,25 +52,40 @@ pub struct Case<'a> {
     pub evidence: Option<&'a Evidence>,
     /// Whom the operator trusts.
     pub trust: &'a TrustStore,
-    /// A path verdict from a cache. It counts only if it was made from the same values and holds at `now`; the verdict is the
-    /// same without it.
-    pub path: Option<&'a PathVerdict>,
     /// The time of the decision.
     pub now: Timestamp,
+}
+
+/// Where path verdicts are kept from decision to decision. The decision is the same without.
+pub trait PathVerdicts {
+    /// What was kept under this key. It counts only if it was made from the same values and holds at the time of the decision.
+    fn find(&self, key: &PathKey) -> Option<Arc<PathVerdict>>;
+
+    /// A verdict that was just made: the next decision on the same values may find it.
+    fn keep(&self, made: &Arc<PathVerdict>);
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl PathVerdicts for Nowhere {
+    fn find(&self, _: &PathKey) -> Option<Arc<PathVerdict>> {
+        None
+    }
+
+    fn keep(&self, _: &Arc<PathVerdict>) {}
 }
 
 /// Decides whether the peer is let in.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Verdict {
-    decide_keeping_path(case).0
+    decide_with(case, &Nowhere)
 }
 
-/// As [`decide`], with the path verdict that was made on the way, to be kept in a cache; `None` if the decision needed none, or had one in
-/// the case that holds.
+/// As [`decide`], with path verdicts that were made before. They are asked only where the decision depends on a path, and once at most.
 #[must_use]
-pub fn decide_keeping_path(case: &Case<'_>) -> (Verdict, Option<PathVerdict>) {
+pub fn decide_with(case: &Case<'_>, paths: &dyn PathVerdicts) -> Verdict {
     let mut log = Log::default();
-    let mut made = None;
     let (outcome, class) = match CertificateFacts::parse(case.chain.leaf()) {
         Err(error) => {
             log.check("R16", "certificate", CheckOutcome::Fail, error.to_string());
@@ -79,19 +98,11 @@ pub fn decide_keeping_path(case: &Case<'_>) -> (Verdict, Option<PathVerdict>) {
                 CheckOutcome::Pass,
                 format!("{}, EKU {}", subject_or_none(&facts), facts.eku),
             );
-            Decision { case, facts: &facts, log: &mut log, made: &mut made, class: None }.run()
+            Decision { case, facts: &facts, log: &mut log, paths, path: None, class: None }.run()
         }
     };
     let outcome = outcome.map_err(|refusal| (refusal.reason, refusal.check));
-    (Verdict::new(outcome, class, log.into_checks()), made)
-}
-
-/// The key under which the path verdict that the decision would need may stand in a cache; `None` if the class is refused.
-#[must_use]
-pub fn path_key(policy: &Policy, chain: &Chain, trust: &TrustStore) -> Option<crate::path::PathKey> {
-    let facts = CertificateFacts::parse(chain.leaf()).ok()?;
-    let class = classify(policy, &facts).ok()?;
-    Some(path_request(policy, chain, &facts, trust, class).key())
+    Verdict::new(outcome, class, log.into_checks())
 }
 
 /// The subject, which certificates of today often leave empty.
@@ -117,8 +128,9 @@ struct Decision<'a, 'l> {
     case: &'a Case<'a>,
     facts: &'a CertificateFacts,
     log: &'l mut Log,
-    /// The path verdict that was made, if one was: the same for every candidate.
-    made: &'l mut Option<PathVerdict>,
+    paths: &'l dyn PathVerdicts,
+    /// The path verdict, once one was needed: the same for every candidate.
+    path: Option<Arc<PathVerdict>>,
     class: Option<PeerClass>,
 }
 
@@ -416,13 +428,24 @@ impl<'a> Decision<'a, '_> {
         Some(Candidate { decision: self, view, class, base: &base, status: ptr, name: None }.judge())
     }
 
-    /// The path of the class, from the case if it fits; validated once at most.
+    /// The path of the class; looked for once, and validated once at most.
     fn path(&mut self, class: Class) -> Result<PathFacts, PathError> {
+        let path = match self.path.take() {
+            Some(path) => path,
+            None => self.find_path(class),
+        };
+        self.path.insert(path).outcome.clone()
+    }
+
+    fn find_path(&self, class: Class) -> Arc<PathVerdict> {
         let request = self.path_request(class);
-        if let Some(cached) = self.case.path.filter(|cached| cached.answers(&request, self.case.now)) {
-            return cached.outcome.clone();
-        }
-        self.made.get_or_insert_with(|| validate(&request, self.case.now)).outcome.clone()
+        let key = request.key();
+        let found = self.paths.find(&key).filter(|found| found.answers_key(&key, self.case.now));
+        found.unwrap_or_else(|| {
+            let made = Arc::new(validate(&request, self.case.now));
+            self.paths.keep(&made);
+            made
+        })
     }
 
     fn path_request(&self, class: Class) -> PathRequest<'a> {

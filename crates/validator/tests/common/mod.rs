@@ -386,15 +386,7 @@ pub fn judge(policy: &Policy, chain: &Chain, dns: &Dns) -> Verdict {
 pub fn judge_with(policy: &Policy, chain: &Chain, dns: &Dns, trust: &TrustStore) -> Verdict {
     let connection = connection();
     let (evidence, _) = dns.gather(policy, &connection);
-    decide(&Case {
-        policy,
-        chain,
-        connection: &connection,
-        evidence: Some(&evidence),
-        trust,
-        path: None,
-        now: NOW,
-    })
+    decide(&Case { policy, chain, connection: &connection, evidence: Some(&evidence), trust, now: NOW })
 }
 
 /// `accepted IDENTITY` or `refused REASON`.

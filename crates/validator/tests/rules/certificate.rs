@@ -41,7 +41,6 @@ fn r1_a_person_is_accepted_by_path_alone_without_any_evidence() {
         connection: &connection,
         evidence: None,
         trust: &trust,
-        path: None,
         now: NOW,
     };
     let verdict = revouch_validator::decide::decide(&case);

@@ -69,7 +69,6 @@ fn r7_advice_that_has_not_come_is_skipped() {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     let verdict = revouch_validator::decide::decide(&case);

@@ -75,15 +75,8 @@ fn r2_the_decisive_check_is_that_of_the_reason_not_the_first_that_failed() {
         evidence.insert(observation.clone());
     }
     let (chain, evidence) = (gw1(), Some(&evidence));
-    let case = Case {
-        policy: &policy,
-        chain: &chain,
-        connection: &connection,
-        evidence,
-        trust: &trust,
-        path: None,
-        now: NOW,
-    };
+    let case =
+        Case { policy: &policy, chain: &chain, connection: &connection, evidence, trust: &trust, now: NOW };
     let verdict = decide(&case);
     assert_eq!((told(&verdict), verdict.decisive()), ("refused not_confirmed".to_owned(), None));
 }
@@ -115,7 +108,6 @@ fn r2_only_the_sources_family_is_asked_and_mapped_addresses_are_ipv4() {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     assert!(decide(&case).is_accepted());
@@ -237,7 +229,6 @@ fn max_names_bounds_the_decision_over_any_evidence() {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     let verdict = decide(&case);
@@ -284,7 +275,6 @@ fn an_unusable_source_is_refused_without_a_question() {
             connection: &connection,
             evidence: Some(&evidence),
             trust: &trust,
-            path: None,
             now: NOW,
         };
         assert_eq!(told(&decide(&case)), "refused address_not_allowed", "{source}");
@@ -307,7 +297,6 @@ fn missing_or_foreign_evidence_fails_closed() {
             connection: &connection,
             evidence,
             trust: &trust,
-            path: None,
             now: NOW,
         };
         assert_eq!(told(&decide(&case)), "refused evidence_missing");
@@ -328,7 +317,6 @@ fn evidence_of_another_address_counts_for_nothing_under_forward_either() {
         connection: &connection,
         evidence: Some(&foreign),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     assert_eq!(told(&decide(&case)), "refused evidence_missing");

@@ -238,7 +238,6 @@ fn r17_an_unknown_source_port_satisfies_nothing() {
         connection: &connection,
         evidence: Some(&evidence),
         trust: &trust,
-        path: None,
         now: NOW,
     };
     assert_eq!(told(&revouch_validator::decide::decide(&case)), "refused source_port_unlisted");

@@ -1,11 +1,14 @@
 //! What holds whatever the DNS says: over random small universes.
 
-use std::sync::LazyLock;
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use revouch_validator::answer::{DnsFailure, DnssecStatus};
+use revouch_validator::cert::CertificateFacts;
 use revouch_validator::chain::Chain;
-use revouch_validator::decide::{Case, decide, decide_keeping_path, path_key};
+use revouch_validator::decide::{Case, PathVerdicts, decide, decide_with};
+use revouch_validator::path::{CrlPolicy, PathKey, PathRequest, PathVerdict, Purpose, validate};
 use revouch_validator::plan;
 use revouch_validator::policy::{
     BothEku, ClassChoice, Dnssec, MixedNames, PolicyDraft, SourcePort, Subjects, TlsaMode, UnmarkedEku,
@@ -13,6 +16,7 @@ use revouch_validator::policy::{
 use revouch_validator::reason::Reason;
 use revouch_validator::record::Record;
 use revouch_validator::rr::{RrType, Tlsa};
+use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::{Check, CheckOutcome};
 
 use crate::common::*;
@@ -35,6 +39,47 @@ static CHAINS: LazyLock<Vec<Chain>> = LazyLock::new(|| {
         person("gw1").dns("gw1.example.test").chain(),
     ]
 });
+
+/// Verdicts on the paths of all chains, from a second after the time of these tests on.
+static PATHS: LazyLock<Vec<Arc<PathVerdict>>> = LazyLock::new(|| {
+    let (trust, moment) = (trust(), Timestamp(NOW.0 + 1));
+    let path = |chain| {
+        let facts = CertificateFacts::parse(Chain::leaf(chain)).unwrap();
+        let (anchors, crls, crl_policy) = (&trust.server, &trust.crls, CrlPolicy::default());
+        let request =
+            PathRequest { chain, facts: &facts, purpose: Purpose::Server, anchors, crls, crl_policy };
+        let made = validate(&request, moment);
+        Arc::new(PathVerdict { valid_from: moment, ..made })
+    };
+    let paths: Vec<_> = CHAINS.iter().map(path).collect();
+    assert!(paths.iter().any(|path| path.outcome.is_ok()) && paths.iter().any(|path| path.outcome.is_err()));
+    paths
+});
+
+/// Keeps every path verdict.
+#[derive(Default)]
+struct Kept(RefCell<Vec<Arc<PathVerdict>>>);
+
+impl PathVerdicts for Kept {
+    fn find(&self, key: &PathKey) -> Option<Arc<PathVerdict>> {
+        self.0.borrow().iter().find(|path| path.key == *key).cloned()
+    }
+
+    fn keep(&self, made: &Arc<PathVerdict>) {
+        self.0.borrow_mut().push(Arc::clone(made));
+    }
+}
+
+/// Gives out one path verdict, whatever is asked for.
+struct Liar(Arc<PathVerdict>);
+
+impl PathVerdicts for Liar {
+    fn find(&self, _: &PathKey) -> Option<Arc<PathVerdict>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn keep(&self, _: &Arc<PathVerdict>) {}
+}
 
 fn status() -> impl Strategy<Value = DnssecStatus> {
     prop::sample::select(vec![DnssecStatus::Insecure, DnssecStatus::Exempt, DnssecStatus::Secure])
@@ -194,15 +239,21 @@ proptest! {
         let (policy, connection, trust) = (draft.build().unwrap(), connection(), trust());
         let (evidence, _) = dns.gather(&policy, &connection);
         let case = Case {
-            policy: &policy, chain: &CHAINS[chain], connection: &connection, evidence: Some(&evidence), trust: &trust, path: None, now: NOW,
+            policy: &policy, chain: &CHAINS[chain], connection: &connection, evidence: Some(&evidence), trust: &trust, now: NOW,
         };
         let verdict = decide(&case);
         let json = Record::of(&case, Some("p")).to_json().unwrap();
         prop_assert_eq!(Record::from_json(json.as_bytes()).unwrap().replay(), verdict.clone());
-        // And a cached path changes nothing, and is not made again.
-        if let (_, Some(path)) = decide_keeping_path(&case) {
-            prop_assert_eq!(Some(path.key), path_key(&policy, &CHAINS[chain], &trust));
-            prop_assert_eq!(decide_keeping_path(&Case { path: Some(&path), ..case }), (verdict, None));
+        // And a path that was kept changes nothing, and is not made again.
+        let kept = Kept::default();
+        prop_assert_eq!(&decide_with(&case, &kept), &verdict);
+        let made = kept.0.borrow().len();
+        prop_assert!(made <= 1);
+        prop_assert_eq!(&decide_with(&case, &kept), &verdict);
+        prop_assert_eq!(kept.0.borrow().len(), made);
+        // Neither does one that was made from other values, whoever gives it out.
+        for path in PATHS.iter() {
+            prop_assert_eq!(&decide_with(&case, &Liar(Arc::clone(path))), &verdict);
         }
     }
 
@@ -246,7 +297,7 @@ proptest! {
             evidence.insert(observation.clone());
         }
         let with = |policy| decide(&Case {
-            policy, chain: &CHAINS[chain], connection: &connection, evidence: Some(&evidence), trust: &trust, path: None, now: NOW,
+            policy, chain: &CHAINS[chain], connection: &connection, evidence: Some(&evidence), trust: &trust, now: NOW,
         });
         prop_assert!(!with(&strict).is_accepted() || with(&lax).is_accepted(), "{:?} {:?}", with(&strict), with(&lax));
     }
