@@ -197,6 +197,9 @@ pub trait EvidenceSource: Send + Sync {
     /// Starts to gather. The future resolves once every decisive answer has come or failed, at the latest at the request's
     /// deadline; what has not come by then is recorded as a failure. Dropping it gives the gathering up.
     fn gather(&self, request: EvidenceRequest) -> Gathering;
+
+    /// What gathering would give at once, if that is known.
+    fn known(&self, connection: &Connection) -> Option<Arc<Evidence>>;
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod lanes;
 mod limiter;
 mod observe;
 mod prefetch;
+mod recent;
 mod resolver;
 mod zones;
 
@@ -37,5 +38,6 @@ pub use crate::engine::Concurrency;
 pub use crate::limiter::{EvidenceLimits, Limiter, Rate};
 pub use crate::observe::{NoObserver, Observer};
 pub use crate::prefetch::Prefetch;
+pub use crate::recent::Recent;
 pub use crate::resolver::{AskOptions, BuildError, Builder, Override, Resolver, ValidationMode};
 pub use crate::zones::ZoneError;

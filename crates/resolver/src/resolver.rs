@@ -27,6 +27,7 @@ use crate::limiter::{Limiter, Toll};
 use crate::mdns::Multicast;
 use crate::observe::{NoObserver, Observer};
 use crate::prefetch::Prefetch;
+use crate::recent::Recent;
 use crate::resolv_conf::{self, ResolvConfError};
 use crate::upstream::{
     Clock, Protocol, QueryBudget, Server, Upstream, UpstreamConfig, UpstreamError, Validation,
@@ -112,6 +113,29 @@ impl Resolver {
         let evidence = self.engine.gather(gathering).await;
         self.engine.observer.evidence(started.elapsed(), toll.is_paid());
         Arc::new(evidence)
+    }
+
+    /// As [`gather_within`](Self::gather_within), and keeps in `recent` what connections of the same source may share.
+    pub async fn gather_sharing(
+        &self,
+        policy: &Policy,
+        connection: &Connection,
+        limiter: &Limiter,
+        recent: &Recent,
+    ) -> Arc<Evidence> {
+        let evidence = self.gather_within(policy, connection, limiter).await;
+        recent.keep(policy, connection, &evidence, (self.engine.clock)());
+        evidence
+    }
+
+    /// What [`gather_sharing`](Self::gather_sharing) would gather without sending anything, if another connection of the same source was
+    /// there just before.
+    #[must_use]
+    pub fn recall(&self, recent: &Recent, connection: &Connection) -> Option<Arc<Evidence>> {
+        let evidence = recent.find(connection, (self.engine.clock)())?;
+        evidence.iter().for_each(|seen| self.engine.observer.question(seen));
+        self.engine.observer.evidence(Duration::ZERO, false);
+        Some(evidence)
     }
 
     /// Asks one question, as for a policy with these exemptions.

@@ -253,8 +253,7 @@ impl Building<'_> {
         limiter: &Limiter,
         generation: u64,
     ) -> Result<BoundListener, LoadError> {
-        let evidence = Arc::new(resolver::Dns { resolver: self.resolver.clone(), limiter: limiter.clone() });
-        let mut policies = self.policies.of_listener(evidence);
+        let mut policies = self.policies.of_listener(&self.resolver, limiter);
         let mut routes = Vec::new();
         for route in &listener.routes {
             let policy = route.policy.as_ref().map(|policy| policies.runtime(policy, &mut self.loader.files));

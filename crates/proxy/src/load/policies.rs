@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use revouch_api::config::{CompiledPolicy, Loopback as LoopbackConfig, PublicTrust};
+use revouch_resolver::{Limiter, Resolver};
 use revouch_validator::path::{Anchors, Crls};
 use revouch_validator::trust::TrustStore;
 
 use super::LoadError;
 use super::files::Files;
+use super::resolver::Dns;
 use super::trust::{PublicRoots, TrustError, TrustReport, load_anchors, load_crls};
-use crate::runtime::{EvidenceSource, Loopback, PolicyRuntime};
+use crate::runtime::{Loopback, PolicyRuntime};
 use crate::snapshot::TrustSummary;
 
 /// The trust of every policy so far. Each is loaded once, however many routes and listeners it has.
@@ -22,13 +24,18 @@ pub(super) struct Policies {
 /// The policies of one listener: they share its way to the DNS.
 pub(super) struct OfListener<'p> {
     policies: &'p mut Policies,
-    evidence: Arc<dyn EvidenceSource>,
+    resolver: &'p Resolver,
+    limiter: &'p Limiter,
     made: Vec<(Arc<CompiledPolicy>, Arc<PolicyRuntime>)>,
 }
 
 impl Policies {
-    pub(super) fn of_listener(&mut self, evidence: Arc<dyn EvidenceSource>) -> OfListener<'_> {
-        OfListener { policies: self, evidence, made: Vec::new() }
+    pub(super) fn of_listener<'p>(
+        &'p mut self,
+        resolver: &'p Resolver,
+        limiter: &'p Limiter,
+    ) -> OfListener<'p> {
+        OfListener { policies: self, resolver, limiter, made: Vec::new() }
     }
 
     /// Whom each policy trusts, each told once.
@@ -71,7 +78,7 @@ impl OfListener<'_> {
             name: policy.name.as_str().into(),
             policy: policy.policy.clone(),
             trust: self.policies.trust(policy, files)?,
-            evidence: Arc::clone(&self.evidence),
+            evidence: Arc::new(Dns::new(self.resolver.clone(), self.limiter.clone())),
             loopback: match policy.loopback {
                 LoopbackConfig::Warn => Loopback::Warn,
                 LoopbackConfig::Forbid => Loopback::Forbid,

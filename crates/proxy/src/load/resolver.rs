@@ -10,8 +10,9 @@ use revouch_api::config::{Config, DnsProtocol, DnsServer, OverrideConfig, Resolv
 use revouch_resolver::anchors::{AnchorError, Anchors};
 use revouch_resolver::mdns::Multicast;
 use revouch_resolver::upstream::{Protocol, Server, UpstreamError};
-use revouch_resolver::{BuildError, Builder, Limiter, Observer, Override, Resolver, ValidationMode};
+use revouch_resolver::{BuildError, Builder, Limiter, Observer, Override, Recent, Resolver, ValidationMode};
 use revouch_validator::cert::Fingerprint;
+use revouch_validator::connection::Connection;
 use revouch_validator::evidence::Evidence;
 use revouch_validator::name::DnsName;
 use revouch_validator::policy;
@@ -60,21 +61,34 @@ pub(super) struct Built {
     pub(super) is_new: bool,
 }
 
-/// Asks for the connections of one listener.
+/// Asks for the connections of one listener under one policy.
 pub(super) struct Dns {
-    pub(super) resolver: Resolver,
-    pub(super) limiter: Limiter,
+    resolver: Resolver,
+    limiter: Limiter,
+    recent: Arc<Recent>,
+}
+
+impl Dns {
+    pub(super) fn new(resolver: Resolver, limiter: Limiter) -> Self {
+        Self { resolver, limiter, recent: Arc::default() }
+    }
 }
 
 impl EvidenceSource for Dns {
     fn gather(&self, request: EvidenceRequest) -> Gathering {
-        let (resolver, limiter) = (self.resolver.clone(), self.limiter.clone());
+        let (resolver, limiter, recent) =
+            (self.resolver.clone(), self.limiter.clone(), Arc::clone(&self.recent));
         Box::pin(async move {
-            let gathering = resolver.gather_within(&request.policy.policy, &request.connection, &limiter);
+            let EvidenceRequest { policy, connection, .. } = &request;
+            let gathering = resolver.gather_sharing(&policy.policy, connection, &limiter, &recent);
             // The resolver keeps the policy's deadline; the handshake's own may come first, and then there is no evidence.
             let in_time = tokio::time::timeout_at(request.deadline, gathering).await;
             in_time.unwrap_or_else(|_| Arc::new(Evidence::new(request.connection.source())))
         })
+    }
+
+    fn known(&self, connection: &Connection) -> Option<Arc<Evidence>> {
+        self.resolver.recall(&self.recent, connection)
     }
 }
 

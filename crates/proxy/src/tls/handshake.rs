@@ -95,7 +95,7 @@ pub(crate) async fn handshake(
         },
     };
     let slot = Arc::new(Slot::default());
-    let evidence = gather(policy, admitting, &slot);
+    let evidence = evidence(policy, admitting, &slot);
     let verifier = PeerVerifier {
         policy: Arc::clone(policy),
         connection: admitting.connection,
@@ -108,9 +108,7 @@ pub(crate) async fn handshake(
         Ok(config) => config,
         Err(error) => return Err(broken(&error, hello.io)),
     };
-    // A task that panicked leaves the slot empty, which refuses.
-    let waited: Evidence = Box::pin(async move { drop(evidence.await) });
-    let gate = Gate::new(hello.io, waited);
+    let gate = Gate::new(hello.io, evidence);
     // What is agreed on is known now, unless the peer has to send another ClientHello; of a handshake that fails, nothing is left.
     let note_tls = |connection: &mut ServerConnection| findings.tls = tls_facts(connection);
     let accept =
@@ -130,6 +128,18 @@ pub(crate) async fn handshake(
     }
 }
 
+/// Puts the evidence into the slot: at once if it is known, else when it has been gathered, for which there is something to wait for.
+fn evidence(policy: &Arc<PolicyRuntime>, admitting: &Admitting<'_>, slot: &Arc<Slot>) -> Evidence {
+    if let Some(known) = policy.evidence.known(&admitting.connection) {
+        admitting.observer.evidence(&known, Duration::ZERO);
+        slot.fill(known, Duration::ZERO);
+        return Box::pin(std::future::ready(()));
+    }
+    let gathering = gather(policy, admitting, slot);
+    // A task that panicked leaves the slot empty, which refuses.
+    Box::pin(async move { drop(gathering.await) })
+}
+
 /// Starts to gather at once, and puts the evidence into the slot.
 fn gather(policy: &Arc<PolicyRuntime>, admitting: &Admitting<'_>, slot: &Arc<Slot>) -> AbortOnDropHandle<()> {
     // The policy's `dns.deadline` is kept by who gathers, so that each question is told by itself what it missed.
@@ -145,9 +155,7 @@ fn gather(policy: &Arc<PolicyRuntime>, admitting: &Admitting<'_>, slot: &Arc<Slo
         let evidence = gathering.await;
         let took = started.elapsed();
         observer.evidence(&evidence, took);
-        // Set here alone, once.
-        let _ = slot.took.set(took);
-        let _ = slot.evidence.set(evidence);
+        slot.fill(evidence, took);
     }))
 }
 

@@ -48,6 +48,14 @@ pub(super) struct Slot {
     pub(super) signature: OnceLock<bool>,
 }
 
+impl Slot {
+    /// Puts in the evidence and how long it took. Once: what comes later is not looked at.
+    pub(super) fn fill(&self, evidence: Arc<Evidence>, took: Duration) {
+        let _ = self.took.set(took);
+        let _ = self.evidence.set(evidence);
+    }
+}
+
 /// The verdict and what it was made from.
 pub(super) struct Decision {
     pub(super) verdict: Arc<Verdict>,
