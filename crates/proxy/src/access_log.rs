@@ -15,6 +15,9 @@ use revouch_validator::timestamp::Timestamp;
 
 use crate::lines::Lines;
 
+/// What a line takes, so that it need not grow: some octets more than one of an accepted peer has.
+const USUAL_LINE: usize = 1024;
+
 /// Writes lines in the configured form.
 pub struct AccessLog {
     /// Held for as long as it takes to put a line into a queue, or to change where that queue leads.
@@ -126,19 +129,17 @@ impl Line {
     /// As a JSON object.
     #[must_use]
     pub fn json(&self) -> String {
-        let mut out = String::from("{");
+        let mut out = String::with_capacity(USUAL_LINE);
+        out.push('{');
         for (index, (name, value)) in self.fields.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            // Writing to a String cannot fail.
-            let _ = match value {
-                // Escaped text is printable ASCII in which `\` and `"` stand behind a `\`: as a JSON string, both need another.
-                Value::Text(text) => {
-                    write!(out, "{comma}\"{name}\":\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-                }
-                Value::Number(number) => write!(out, "{comma}\"{name}\":{number}"),
-                Value::Milliseconds(time) => write!(out, "{comma}\"{name}\":{}", decimal(*time)),
-                Value::Bool(flag) => write!(out, "{comma}\"{name}\":{flag}"),
-            };
+            for part in [comma, "\"", name, "\":"] {
+                out.push_str(part);
+            }
+            match value {
+                Value::Text(text) => push_json(&mut out, text),
+                other => other.push_unquoted(&mut out),
+            }
         }
         out.push('}');
         out
@@ -147,19 +148,54 @@ impl Line {
     /// As `key=value` pairs; texts that hold anything but letters, digits and `.:/_-*+` are quoted.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut out = String::new();
+        let mut out = String::with_capacity(USUAL_LINE);
         for (index, (name, value)) in self.fields.iter().enumerate() {
             let space = if index == 0 { "" } else { " " };
-            let _ = match value {
-                Value::Text(text) if is_bare(text) => write!(out, "{space}{name}={text}"),
-                Value::Text(text) => write!(out, "{space}{name}=\"{text}\""),
-                Value::Number(number) => write!(out, "{space}{name}={number}"),
-                Value::Milliseconds(time) => write!(out, "{space}{name}={}", decimal(*time)),
-                Value::Bool(flag) => write!(out, "{space}{name}={flag}"),
-            };
+            for part in [space, name, "="] {
+                out.push_str(part);
+            }
+            match value {
+                Value::Text(text) if !is_bare(text) => {
+                    for part in ["\"", text, "\""] {
+                        out.push_str(part);
+                    }
+                }
+                other => other.push_unquoted(&mut out),
+            }
         }
         out
     }
+}
+
+impl Value {
+    fn push_unquoted(&self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = match self {
+            Self::Text(text) => write!(out, "{text}"),
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Milliseconds(time) => {
+                let micros = time.as_micros();
+                write!(out, "{}.{:03}", micros / 1000, micros % 1000)
+            }
+            Self::Bool(flag) => write!(out, "{flag}"),
+        };
+    }
+}
+
+/// Appends escaped text as a JSON string. It is printable ASCII in which `\` and `"` stand behind a `\`: both need another.
+fn push_json(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '"']) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        out.push('\\');
+        let (odd, behind) = from.split_at(1);
+        out.push_str(odd);
+        rest = behind;
+    }
+    out.push_str(rest);
+    out.push('"');
 }
 
 /// Of a text that [`escape`] could have made, printable ASCII with every quote behind a backslash and none at the end, as much as
@@ -192,11 +228,6 @@ fn escaped_start(text: &str) -> Option<&str> {
 
 fn is_bare(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".:/_-*+".contains(&b))
-}
-
-fn decimal(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
 fn rfc3339_millis(time: SystemTime) -> String {

@@ -23,7 +23,9 @@ pub const MAX_LINE: usize = 64 * 1024;
 /// How long the end may wait for lines to be written.
 pub const FINISH: Duration = Duration::from_secs(2);
 /// How long lines gather after others were written, so that many are written in one go.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
+/// How much is written in one go at most.
+const BUFFER: usize = 64 * 1024;
 /// Between two attempts to put the end into a full queue.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -160,7 +162,7 @@ fn write_all(
     waiting: &AtomicUsize,
     dropped: &IntCounter,
 ) {
-    let mut output = BufWriter::new(output);
+    let mut output = BufWriter::with_capacity(BUFFER, output);
     // Lines that are in the buffer and not yet known to be written.
     let mut pending = 0;
     loop {
@@ -186,7 +188,7 @@ fn write_all(
             }
             Message::Destination(new) => {
                 flush(&mut output, &mut pending, dropped);
-                output = BufWriter::new(new);
+                output = BufWriter::with_capacity(BUFFER, new);
             }
             Message::End => break,
         }
@@ -212,9 +214,9 @@ fn flush(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dropp
 
 /// A full disk or a closed pipe must not keep old lines and write them in part later: what could not be written is given up.
 fn discard(output: &mut BufWriter<Box<dyn Write + Send>>, pending: &mut u64, dropped: &IntCounter) {
-    let broken = std::mem::replace(output, BufWriter::new(Box::new(io::sink())));
+    let broken = std::mem::replace(output, BufWriter::with_capacity(0, Box::new(io::sink())));
     let (inner, _) = broken.into_parts();
-    *output = BufWriter::new(inner);
+    *output = BufWriter::with_capacity(BUFFER, inner);
     dropped.inc_by(*pending);
     *pending = 0;
 }

@@ -14,8 +14,9 @@ pub const MAX_ESCAPED: usize = 512;
 /// RFC 1035 section 5.1 (`\\` and `\"` for those two), so that no control character, bidirectional mark or quote survives.
 #[must_use]
 pub fn escape(bytes: impl AsRef<[u8]>) -> String {
-    let mut out = String::new();
-    for &byte in bytes.as_ref() {
+    let bytes = bytes.as_ref();
+    let mut out = String::with_capacity(bytes.len().min(MAX_ESCAPED));
+    for &byte in bytes {
         if out.len() >= MAX_ESCAPED {
             out.push_str("...");
             break;
