@@ -112,7 +112,7 @@ fn resolver(bed: &Bed, way: Way) -> Resolver {
     let builder = Resolver::builder()
         .servers(vec![server])
         .mode(way.mode)
-        .patience(PATIENCE, 1)
+        .patience(PATIENCE, 2)
         .concurrency(Concurrency { asking: ASKING, ..Concurrency::default() });
     builder.anchors(Anchors::parse(bed.anchor()).unwrap()).build().unwrap()
 }
