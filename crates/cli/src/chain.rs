@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use revouch_validator::cert::CertificateFacts;
 use revouch_validator::name::DnsName;
 use revouch_validator::path::{CrlChoice, CrlPolicy, PathFacts, PathRequest, Purpose, validate};
 use revouch_validator::timestamp::Timestamp;
@@ -103,7 +102,7 @@ fn check(args: &Args) -> Result<Report, Failure> {
     let crls = files::crls(&args.crl)?;
     let now = time::or_now(args.at);
     let invalid = |why: String, path| Report { outcome: "invalid", matched_name: None, path, why: Some(why) };
-    let facts = match CertificateFacts::parse(chain.leaf()) {
+    let facts = match chain.leaf_facts() {
         Ok(facts) => facts,
         Err(error) => return Ok(invalid(error.to_string(), None)),
     };
@@ -112,8 +111,7 @@ fn check(args: &Args) -> Result<Report, Failure> {
         Use::Client => Purpose::Client,
     };
     let crl_policy = CrlPolicy { unknown: CrlChoice::Allow, expired: CrlChoice::Refuse };
-    let request =
-        PathRequest { chain: &chain, facts: &facts, purpose, anchors: &anchors, crls: &crls, crl_policy };
+    let request = PathRequest { chain: &chain, facts, purpose, anchors: &anchors, crls: &crls, crl_policy };
     let path = match validate(&request, now).outcome {
         Ok(path) => path,
         Err(error) => return Ok(invalid(error.to_string(), None)),

@@ -187,9 +187,8 @@ fn refusal_fields(line: &mut Line, end: &ConnectionEnd, verdict: &Verdict, reaso
         }
         line.printable_field("seen", &check.seen);
     }
-    let leaf = end.decided.as_ref().map(|decided| decided.chain.leaf());
-    let Some(Ok(facts)) = leaf.map(|leaf| CertificateFacts::parse(leaf)) else { return };
-    if let Some(names) = certificate_names(&facts) {
+    let Some(Ok(facts)) = end.decided.as_ref().map(|decided| decided.chain.leaf_facts()) else { return };
+    if let Some(names) = certificate_names(facts) {
         line.printable_field("cert_names", &names);
     }
     line.text_field("spki_sha256", Fingerprint::of(&facts.spki).to_string());

@@ -4,14 +4,14 @@
 //! not be readable, in order, or related to each other.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use data_encoding::BASE64;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::cert::MAX_CERTIFICATE;
+use crate::cert::{CertificateError, CertificateFacts, MAX_CERTIFICATE};
 
 /// The most certificates that a chain may have.
 pub const MAX_CERTIFICATES: usize = 16;
@@ -20,10 +20,14 @@ pub const MAX_OCTETS: usize = 128 * 1024;
 /// The most octets of PEM text that are read.
 pub const MAX_PEM: usize = 1024 * 1024;
 
-/// A list of one or more certificates in DER, leaf first. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Chain {
-    certificates: Arc<[CertificateDer<'static>]>,
+/// A list of one or more certificates in DER, leaf first. Cheap to clone; equal if the octets are.
+#[derive(Clone)]
+pub struct Chain(Arc<Inner>);
+
+struct Inner {
+    certificates: Vec<CertificateDer<'static>>,
+    /// What the leaf says, once somebody has asked.
+    leaf: OnceLock<Result<CertificateFacts, CertificateError>>,
 }
 
 /// Why a list of certificates is no [`Chain`].
@@ -55,7 +59,7 @@ impl Chain {
         if total > MAX_OCTETS || certificates.iter().any(|certificate| certificate.len() > MAX_CERTIFICATE) {
             return Err(ChainError::TooLarge);
         }
-        Ok(Self { certificates: certificates.into() })
+        Ok(Self(Arc::new(Inner { certificates, leaf: OnceLock::new() })))
     }
 
     /// Reads the `CERTIFICATE` blocks of a PEM text, leaf first; other blocks are passed over.
@@ -77,25 +81,41 @@ impl Chain {
     pub fn leaf(&self) -> &CertificateDer<'static> {
         // `new` refuses an empty list; the fallback is a certificate that nothing can read.
         const NOTHING: &CertificateDer<'static> = &CertificateDer::from_slice(&[]);
-        self.certificates.first().unwrap_or(NOTHING)
+        self.certificates().first().unwrap_or(NOTHING)
+    }
+
+    /// What the leaf says. It is read once for all clones.
+    ///
+    /// # Errors
+    /// It cannot be read, see [`CertificateFacts::parse`].
+    pub fn leaf_facts(&self) -> Result<&CertificateFacts, CertificateError> {
+        self.0.leaf.get_or_init(|| CertificateFacts::parse(self.leaf())).as_ref().map_err(|error| *error)
     }
 
     /// The certificates behind the leaf, as they were sent.
     #[must_use]
     pub fn intermediates(&self) -> &[CertificateDer<'static>] {
-        self.certificates.get(1..).unwrap_or_default()
+        self.certificates().get(1..).unwrap_or_default()
     }
 
     /// All certificates, leaf first.
     #[must_use]
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+        &self.0.certificates
     }
 }
 
+impl PartialEq for Chain {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificates() == other.certificates()
+    }
+}
+
+impl Eq for Chain {}
+
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chain({} certificates)", self.certificates.len())
+        write!(f, "Chain({} certificates)", self.certificates().len())
     }
 }
 
@@ -115,7 +135,7 @@ impl std::error::Error for ChainError {}
 impl Serialize for Chain {
     /// A list of base64 texts.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.certificates.iter().map(|certificate| BASE64.encode(certificate)))
+        serializer.collect_seq(self.certificates().iter().map(|certificate| BASE64.encode(certificate)))
     }
 }
 

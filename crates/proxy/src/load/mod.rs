@@ -253,7 +253,7 @@ impl Building<'_> {
         limiter: &Limiter,
         generation: u64,
     ) -> Result<BoundListener, LoadError> {
-        let mut policies = self.policies.of_listener(&self.resolver, limiter);
+        let mut policies = self.policies.of_listener(self.resolver, limiter);
         let mut routes = Vec::new();
         for route in &listener.routes {
             let policy = route.policy.as_ref().map(|policy| policies.runtime(policy, &mut self.loader.files));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use revouch_lab::{CertificateAuthority, Identity, KeyKind};
 use revouch_validator::answer::{Answer, DnssecStatus, Negative};
+use revouch_validator::cert::MAX_NAMES;
 use revouch_validator::connection::Connection;
 use revouch_validator::evidence::{AnswerSource, Evidence, Observation, Outcome, Question};
 use revouch_validator::name::DnsName;
@@ -438,10 +439,18 @@ async fn a_signature_by_another_key_is_refused_even_under_audit() {
 async fn audit_lets_a_refused_peer_pass_with_the_reason_and_without_identity() {
     let stage = Stage::with(Dns::Ready, Mode::Audit, default_provider()).await;
     let wrong = stage.ca.leaf().ip(IpAddr::from([192, 0, 2, 1])).issue().unwrap();
+    // More names than are read here; webpki reads them.
+    let many = (0..=MAX_NAMES).fold(stage.ca.leaf(), |leaf, name| leaf.dns(&format!("n{name}.example")));
+    let unreadable = many.issue().unwrap();
     for peer in PeerTls::both() {
         let (ended, _) = stage.meet(&wrong, &peer).await;
         assert!(matches!(ended, Ok(Some(Reason::AddressMismatch))));
+        let (ended, _) = stage.meet(&unreadable, &peer).await;
+        assert!(matches!(ended, Ok(Some(Reason::CertificateUnreadable))));
     }
+    let (ended, _) =
+        stage.meet(&stage.good().with_leaf(unreadable.leaf()), &PeerTls::of(&version::TLS13)).await;
+    assert_eq!(ended.err().unwrap().reason, Reason::BadSignature);
 }
 
 #[tokio::test]

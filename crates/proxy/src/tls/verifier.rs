@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use revouch_validator::alert::Alert;
-use revouch_validator::cert::CertificateFacts;
 use revouch_validator::chain::Chain;
 use revouch_validator::connection::Connection;
 use revouch_validator::decide::{Case, PathVerdicts, decide_with};
@@ -20,10 +19,7 @@ use revouch_validator::reason::Reason;
 use revouch_validator::timestamp::Timestamp;
 use revouch_validator::verdict::Verdict;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-    verify_tls13_signature_with_raw_key,
-};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -128,15 +124,31 @@ impl PeerVerifier {
         result
     }
 
-    /// TLS 1.2 with the key of a leaf that path validation cannot read and DANE vouches for.
-    fn raw_key_tls12(
+    /// The key of the certificate that was decided on. One that only webpki can read has passed under Audit alone, one that webpki cannot read may be
+    /// vouched for by DANE-EE; where both can, they find the same key.
+    fn key_of(&self, certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'_>, Error> {
+        let decision = self.slot.decision.get();
+        let chain = decision.and_then(|decision| decision.chain.as_ref()).ok_or_else(bad_signature)?;
+        // One handshake, one chain.
+        if chain.leaf() != certificate {
+            return Err(bad_signature());
+        }
+        match chain.leaf_facts() {
+            Ok(facts) => Ok(SubjectPublicKeyInfoDer::from(&facts.spki[..])),
+            Err(_) => match EndEntityCert::try_from(chain.leaf()) {
+                Ok(leaf) => Ok(leaf.subject_public_key_info()),
+                Err(_) => Err(bad_signature()),
+            },
+        }
+    }
+
+    fn signed_in_tls12(
         &self,
         message: &[u8],
-        spki: &[u8],
+        key: &SubjectPublicKeyInfoDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let spki = SubjectPublicKeyInfoDer::from(spki);
-        let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| bad_signature())?;
+        let key = RawPublicKeyEntity::try_from(key).map_err(|_| bad_signature())?;
         let found = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
         let (_, algorithms) = found.ok_or_else(bad_signature)?;
         let verifies = algorithms
@@ -148,14 +160,6 @@ impl PeerVerifier {
 
 fn bad_signature() -> Error {
     Error::InvalidCertificate(CertificateError::BadSignature)
-}
-
-/// The key of a leaf that webpki cannot read; `None` if it can.
-fn raw_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
-    if EndEntityCert::try_from(certificate).is_ok() {
-        return None;
-    }
-    CertificateFacts::parse(certificate).ok().map(|facts| facts.spki)
 }
 
 impl ClientCertVerifier for PeerVerifier {
@@ -191,10 +195,7 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.checked(match raw_key(cert) {
-            None => verify_tls12_signature(message, cert, dss, &self.algorithms),
-            Some(spki) => self.raw_key_tls12(message, &spki, dss),
-        })
+        self.checked(self.key_of(cert).and_then(|key| self.signed_in_tls12(message, &key, dss)))
     }
 
     fn verify_tls13_signature(
@@ -203,15 +204,8 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.checked(match raw_key(cert) {
-            None => verify_tls13_signature(message, cert, dss, &self.algorithms),
-            Some(spki) => verify_tls13_signature_with_raw_key(
-                message,
-                &SubjectPublicKeyInfoDer::from(spki),
-                dss,
-                &self.algorithms,
-            ),
-        })
+        let verify = |key| verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms);
+        self.checked(self.key_of(cert).and_then(verify))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -71,7 +71,7 @@ pub enum DaneRefusal {
 /// # Errors
 /// The first check that failed.
 pub fn verify(request: &DaneRequest<'_>, now: Timestamp) -> Result<DaneAccepted, DaneRefusal> {
-    let facts = CertificateFacts::parse(request.chain.leaf()).map_err(DaneRefusal::Unreadable)?;
+    let facts = request.chain.leaf_facts().map_err(DaneRefusal::Unreadable)?;
     if let Some(why) = facts.key.weak() {
         return Err(DaneRefusal::WeakKey(why));
     }
@@ -79,13 +79,13 @@ pub fn verify(request: &DaneRequest<'_>, now: Timestamp) -> Result<DaneAccepted,
     if usable.is_cut() {
         return Err(DaneRefusal::TooManyRecords);
     }
-    if let Some(matched) = usable.match_end_entity(request.chain.leaf(), &facts) {
-        let name = if request.ee_name_check { Some(matching_name(request, &facts)?) } else { None };
+    if let Some(matched) = usable.match_end_entity(request.chain.leaf(), facts) {
+        let name = if request.ee_name_check { Some(matching_name(request, facts)?) } else { None };
         return Ok(DaneAccepted { matched: Some(matched), path: None, name });
     }
     let path_request = PathRequest {
         chain: request.chain,
-        facts: &facts,
+        facts,
         purpose: Purpose::Server,
         anchors: request.anchors,
         crls: request.crls,
@@ -99,7 +99,7 @@ pub fn verify(request: &DaneRequest<'_>, now: Timestamp) -> Result<DaneAccepted,
     } else {
         return Err(DaneRefusal::NoMatch);
     };
-    Ok(DaneAccepted { matched, path: Some(path), name: Some(matching_name(request, &facts)?) })
+    Ok(DaneAccepted { matched, path: Some(path), name: Some(matching_name(request, facts)?) })
 }
 
 fn matching_name(request: &DaneRequest<'_>, facts: &CertificateFacts) -> Result<DnsName, DaneRefusal> {

@@ -86,7 +86,7 @@ pub fn decide(case: &Case<'_>) -> Verdict {
 #[must_use]
 pub fn decide_with(case: &Case<'_>, paths: &dyn PathVerdicts) -> Verdict {
     let mut log = Log::default();
-    let (outcome, class) = match CertificateFacts::parse(case.chain.leaf()) {
+    let (outcome, class) = match case.chain.leaf_facts() {
         Err(error) => {
             log.check("R16", "certificate", CheckOutcome::Fail, error.to_string());
             (Err(log.refusal(Stage::Peer, Reason::CertificateUnreadable)), None)
@@ -96,9 +96,9 @@ pub fn decide_with(case: &Case<'_>, paths: &dyn PathVerdicts) -> Verdict {
                 "R16",
                 "certificate",
                 CheckOutcome::Pass,
-                format!("{}, EKU {}", subject_or_none(&facts), facts.eku),
+                format!("{}, EKU {}", subject_or_none(facts), facts.eku),
             );
-            Decision { case, facts: &facts, log: &mut log, paths, path: None, class: None }.run()
+            Decision { case, facts, log: &mut log, paths, path: None, class: None }.run()
         }
     };
     let outcome = outcome.map_err(|refusal| (refusal.reason, refusal.check));
