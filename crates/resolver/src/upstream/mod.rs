@@ -180,8 +180,12 @@ impl Upstream {
     }
 }
 
-/// Asks, proves, evaluates, and proves what is claimed to be unsigned. What is bogus by keys and delegations that have been kept for a while is
-/// looked at once more by new ones: the zone may have changed them.
+/// Asks, proves, evaluates, and proves what is claimed to be unsigned.
+///
+/// What is bogus is looked at once more. First by new keys and delegations, if it was judged by some that have been kept for a while: the zone may
+/// have changed them. Then anew from its question on, asked of another server if there is one: for a moment a cache may hold records without their
+/// signatures, or a delegation beside keys that have gone. Only what is proven the second time overrules the first; what was not proven is
+/// kept nowhere, so that all of it is asked for again, and paid for.
 async fn validated(
     chain: &ChainOfTrust,
     name: &Name,
@@ -189,12 +193,22 @@ async fn validated(
     session: &mut Session<'_>,
 ) -> Result<Answer, DnsFailure> {
     let mut message = chain.fetch(name, rr_type, session).await?;
-    match judged(chain, name, rr_type, &mut message, session).await {
-        Err(DnsFailure::Bogus(_)) if session.looks_again() => {
-            judged(chain, name, rr_type, &mut message, session).await
-        }
-        result => result,
+    let mut first = judged(chain, name, rr_type, &mut message, session).await;
+    if is_bogus(&first) && session.looks_again() {
+        first = judged(chain, name, rr_type, &mut message, session).await;
     }
+    if !is_bogus(&first) {
+        return first;
+    }
+    let again = async {
+        let mut message = chain.fetch_elsewhere(name, rr_type, session).await?;
+        judged(chain, name, rr_type, &mut message, session).await
+    };
+    again.await.or(first)
+}
+
+fn is_bogus(judged: &Result<Answer, DnsFailure>) -> bool {
+    matches!(judged, Err(DnsFailure::Bogus(_)))
 }
 
 /// What a message is by the chain of trust.

@@ -178,6 +178,13 @@ impl Transport {
         self
     }
 
+    /// Has the next server asked before the one that answered last.
+    pub(super) fn pass_over(&self) {
+        let next = |last: usize| Some((last + 1) % self.servers.len().max(1));
+        // Who answers meanwhile may be preferred instead.
+        let _ = self.preferred.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
     /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
     ///
     /// A server that reports an error is not asked again; one that does not answer is, in the next round. A server whose verdict is wanted and

@@ -161,6 +161,17 @@ impl ChainOfTrust {
         self.transport.ask(name, rr_type, Wanted::Signatures, session.budget, session.deadline).await
     }
 
+    /// As [`fetch`](Self::fetch), of another server than the one that answered last, if there is one.
+    pub(super) async fn fetch_elsewhere(
+        &self,
+        name: &Name,
+        rr_type: RecordType,
+        session: &Session<'_>,
+    ) -> Result<Message, DnsFailure> {
+        self.transport.pass_over();
+        self.fetch(name, rr_type, session).await
+    }
+
     /// Marks every RRset that a trusted zone signed. With `only_above`, only zones strictly above that name are looked at.
     async fn prove(
         &self,
