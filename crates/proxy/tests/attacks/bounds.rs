@@ -109,12 +109,14 @@ async fn peers_that_are_let_in_and_take_nothing_hold_a_bounded_amount() {
                 peer.send(&more()).await;
                 peer.hear(256 * 1024).await;
             }
-            // Then as much as goes: the echo is not taken, so that at some time nothing more is.
-            let (all, mut sent) = ((0..256).map(|_| more()).collect::<Vec<_>>().concat(), 0);
-            while let Ok(Ok(count)) = timeout(Duration::from_secs(1), peer.stream.write(&all[sent..])).await {
-                sent += count;
+            // Then as much as goes: the echo is not taken, so that at some time nothing more is. What the kernel holds on the way, up to 32 MiB at
+            // each socket, is not the proxy's.
+            let mut sent = 0;
+            while let Ok(written) = timeout(Duration::from_secs(1), peer.stream.write_all(&more())).await {
+                written.unwrap();
+                sent += 1;
+                assert!(sent < 1024, "256 MiB and more were taken");
             }
-            assert!(sent < all.len(), "all of it was taken");
             peer
         }
     });
