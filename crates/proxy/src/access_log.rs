@@ -4,6 +4,7 @@
 //! writing never blocks ([`crate::lines`]); and an identity that the peer has not proven, because the handshake did not end, stands
 //! under `claimed_identity` and never under `identity`. The fields are listed in `docs/operations.md`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
@@ -33,8 +34,8 @@ pub struct Line {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
-    /// Escaped.
-    Text(String),
+    /// Escaped, or a word of the program.
+    Text(Cow<'static, str>),
     Number(u64),
     /// Milliseconds, written with three decimals.
     Milliseconds(Duration),
@@ -77,13 +78,13 @@ impl Line {
     #[must_use]
     pub fn new(ended: SystemTime) -> Self {
         let mut line = Self { fields: Vec::with_capacity(32) };
-        line.fields.push(("time", Value::Text(rfc3339_millis(ended))));
+        line.fields.push(("time", Value::Text(rfc3339_millis(ended).into())));
         line
     }
 
     /// Adds a text, escaped.
     pub fn text_field(&mut self, name: &'static str, value: impl AsRef<[u8]>) {
-        self.fields.push((name, Value::Text(escape(value))));
+        self.fields.push((name, Value::Text(escape(value).into())));
     }
 
     /// Adds a text that is printable already, such as a DNS name in presentation format or an escaped subject. One that is not is
@@ -94,7 +95,14 @@ impl Line {
             Some(whole) if whole.len() == value.len() => value.to_owned(),
             Some(start) => format!("{start}..."),
         };
-        self.fields.push((name, Value::Text(value)));
+        self.fields.push((name, Value::Text(value.into())));
+    }
+
+    /// Adds a word of a closed list, if there is one: printable ASCII without `\\` and `"`, as the program itself has it.
+    pub fn word(&mut self, name: &'static str, value: impl Into<Option<&'static str>>) {
+        if let Some(value) = value.into() {
+            self.fields.push((name, Value::Text(Cow::Borrowed(value))));
+        }
     }
 
     /// Adds a text, escaped, if there is one.

@@ -145,8 +145,6 @@ async fn authorize_and_relay(
     shared: &Shared,
     report: &mut Report,
 ) {
-    // Nagle's algorithm only delays; a socket that does not take the option works without.
-    drop(stream.set_nodelay(true));
     let Places { connection, of_listener: ListenerPermits { connection: of_source, mut handshake } } = places;
     // In memory of its own, and the relay too: a connection that lasts does not keep what its handshake took.
     let outcome = Box::pin(authorize(stream, &mut handshake, &listener, shared, report)).await;

@@ -150,15 +150,15 @@ pub fn line(end: &ConnectionEnd) -> Line {
     line.number("bytes_in", end.bytes_in);
     line.number("bytes_out", end.bytes_out);
     line.milliseconds("duration_ms", end.lasted);
-    line.text_field("close", end.close.as_str());
+    line.word("close", end.close.as_str());
     line
 }
 
 fn verdict_fields(line: &mut Line, end: &ConnectionEnd) {
     let (outcome, reason) = outcome_words(end.outcome);
-    line.text_field("outcome", outcome);
-    line.optional_text("reason", reason.map(Reason::as_str));
-    line.optional_text("mode", end.mode.map(Mode::as_str));
+    line.word("outcome", outcome);
+    line.word("reason", reason.map(Reason::as_str));
+    line.word("mode", end.mode.map(Mode::as_str));
     let Some(verdict) = end.verdict.as_deref() else { return };
     let proven = matches!(end.outcome, Outcome::Accepted | Outcome::Audited(_));
     identity_fields(line, verdict, proven);
@@ -169,7 +169,7 @@ fn verdict_fields(line: &mut Line, end: &ConnectionEnd) {
 
 fn identity_fields(line: &mut Line, verdict: &Verdict, proven: bool) {
     let class = verdict.class().map(PeerClass::as_str);
-    line.optional_text(if proven { "class" } else { "claimed_class" }, class);
+    line.word(if proven { "class" } else { "claimed_class" }, class);
     let Some(accepted) = verdict.accepted() else { return };
     let name = if proven { "identity" } else { "claimed_identity" };
     line.printable_field(name, &accepted.identity().to_string());
@@ -181,7 +181,7 @@ fn identity_fields(line: &mut Line, verdict: &Verdict, proven: bool) {
 fn refusal_fields(line: &mut Line, end: &ConnectionEnd, verdict: &Verdict, reason: Reason) {
     // The handshake may have failed for a reason of its own after the decision.
     if let Some(check) = verdict.decisive().filter(|_| verdict.reason() == Some(reason)) {
-        line.text_field("check", check.check);
+        line.word("check", check.check);
         if let Some(candidate) = &check.candidate {
             line.printable_field("candidate", candidate);
         }
@@ -218,15 +218,15 @@ fn tls_fields(line: &mut Line, end: &ConnectionEnd) {
     line.optional_text("alert", end.alert.map(alert_name));
     line.optional_text("peer_alert", end.peer_alert.map(alert_name));
     line.optional_text("detail", end.detail.as_deref());
-    line.optional_text("tls_version", end.tls.version);
-    line.optional_text("tls_group", end.tls.group);
-    line.optional_text("tls_cipher", end.tls.cipher);
+    line.word("tls_version", end.tls.version);
+    line.word("tls_group", end.tls.group);
+    line.word("tls_cipher", end.tls.cipher);
     line.optional_text("alpn", end.alpn.as_deref());
     line.milliseconds("handshake_ms", end.handshake);
     if let Some(time) = end.evidence {
         line.milliseconds("evidence_ms", time);
     }
-    line.optional_text("evidence_source", end.asked_upstream.map(|asked| source(asked).as_str()));
+    line.word("evidence_source", end.asked_upstream.map(|asked| source(asked).as_str()));
 }
 
 const fn outcome_words(outcome: Outcome) -> (&'static str, Option<Reason>) {

@@ -271,11 +271,16 @@ impl fmt::Display for DnsName {
         if self.is_root() {
             return f.write_str(".");
         }
-        let mut text = String::with_capacity(self.wire.len());
         for (index, label) in self.labels().enumerate() {
             if index > 0 {
-                text.push('.');
+                f.write_str(".")?;
             }
+            // As nearly all are.
+            if let Some(plain) = plain(label) {
+                f.write_str(plain)?;
+                continue;
+            }
+            let mut text = String::new();
             for &byte in label {
                 match byte {
                     b'.' => text.push_str("\\."),
@@ -283,9 +288,16 @@ impl fmt::Display for DnsName {
                     _ => push_escaped(&mut text, byte),
                 }
             }
+            f.write_str(&text)?;
         }
-        f.write_str(&text)
+        Ok(())
     }
+}
+
+/// A label of letters, digits, hyphens and underscores.
+fn plain(label: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    label.iter().all(is_plain).then(|| std::str::from_utf8(label).ok()).flatten()
 }
 
 impl fmt::Debug for DnsName {

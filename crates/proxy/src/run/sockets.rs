@@ -81,8 +81,10 @@ fn listen_raw(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
         socket.set_only_v6(v6_only)?;
     }
     socket.set_nonblocking(true)?;
-    // What is accepted inherits it. Without it a peer that vanished (no FIN, no reset) would keep its place until the idle deadline.
+    // What is accepted inherits these. Without the first a peer that vanished (no FIN, no reset) would keep its place until the idle deadline;
+    // Nagle's algorithm only delays.
     socket.set_tcp_keepalive(&keepalive())?;
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -113,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_finds_out_that_its_peer_has_vanished() {
+    fn what_is_accepted_finds_out_that_its_peer_has_vanished_and_delays_nothing() {
         let socket = listen("127.0.0.1:0".parse().unwrap(), "listener api", false).unwrap();
         let _peer = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         socket.set_nonblocking(false).unwrap();
         let (accepted, _) = socket.accept().unwrap();
         let accepted = socket2::SockRef::from(&accepted);
-        assert!(accepted.keepalive().unwrap());
+        assert!(accepted.keepalive().unwrap() && accepted.tcp_nodelay().unwrap());
         let times = (accepted.tcp_keepalive_time().unwrap(), accepted.tcp_keepalive_interval().unwrap());
         assert_eq!(
             (times, accepted.tcp_keepalive_retries().unwrap()),
