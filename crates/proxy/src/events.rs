@@ -71,9 +71,9 @@ pub struct ConnectionEnd {
     /// What came of the handshake.
     pub outcome: Outcome,
     /// The decision, if one was made. Unless the outcome is `Accepted` or `Audited`, the peer has not proven that it holds the
-    /// certificate's key, so that what stands here is a claim.
+    /// certificate's key, so that what stands here is a claim. Of who was accepted only the outcome is kept, without the checks.
     pub verdict: Option<Arc<Verdict>>,
-    /// What the decision was made from, for a record that can be replayed; with the verdict, whose checks are complete only then. Not kept
+    /// What the decision was made from, for a record that can be replayed; a replay tells the advice (R7) too, which the verdict leaves out. Not kept
     /// for who was accepted: a connection may live for months, and would hold a whole configuration and all that the peer sent.
     pub decided: Option<Decided>,
     /// The mode of the policy, where a decision was made.

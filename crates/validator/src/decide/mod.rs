@@ -79,12 +79,17 @@ impl PathVerdicts for Nowhere {
 /// Decides whether the peer is let in.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Verdict {
-    decide_with(case, &Nowhere)
+    made(case, &Nowhere, true)
 }
 
-/// As [`decide`], with path verdicts that were made before. They are asked only where the decision depends on a path, and once at most.
+/// As [`decide`], with path verdicts that were made before, and for who acts on the verdict: the checks that only tell what else the DNS says
+/// (`advice`, R7) are left out. Path verdicts are asked only where the decision depends on a path, and once at most.
 #[must_use]
 pub fn decide_with(case: &Case<'_>, paths: &dyn PathVerdicts) -> Verdict {
+    made(case, paths, false)
+}
+
+fn made(case: &Case<'_>, paths: &dyn PathVerdicts, with_advice: bool) -> Verdict {
     let mut log = Log::default();
     let (outcome, class) = match case.chain.leaf_facts() {
         Err(error) => {
@@ -98,7 +103,7 @@ pub fn decide_with(case: &Case<'_>, paths: &dyn PathVerdicts) -> Verdict {
                 CheckOutcome::Pass,
                 format!("{}, EKU {}", subject_or_none(facts), facts.eku),
             );
-            Decision { case, facts, log: &mut log, paths, path: None, class: None }.run()
+            Decision { case, facts, log: &mut log, paths, path: None, class: None, with_advice }.run()
         }
     };
     let outcome = outcome.map_err(|refusal| (refusal.reason, refusal.check));
@@ -132,6 +137,7 @@ struct Decision<'a, 'l> {
     /// The path verdict, once one was needed: the same for every candidate.
     path: Option<Arc<PathVerdict>>,
     class: Option<PeerClass>,
+    with_advice: bool,
 }
 
 impl<'a> Decision<'a, '_> {
@@ -171,7 +177,9 @@ impl<'a> Decision<'a, '_> {
         };
         let view = self.view(evidence);
         let outcome = self.decide_by_dns(view, class);
-        advice::report(self.log, &view, outcome.as_ref().ok());
+        if self.with_advice {
+            advice::report(self.log, &view, outcome.as_ref().ok());
+        }
         outcome
     }
 
