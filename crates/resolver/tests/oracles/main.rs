@@ -9,6 +9,7 @@
 mod differences;
 mod questions;
 mod raw;
+mod rollover;
 mod run;
 mod verdict;
 

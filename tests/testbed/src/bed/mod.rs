@@ -20,6 +20,7 @@ pub mod table;
 mod authorities;
 mod delv;
 mod recursives;
+mod rolling;
 mod sign;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::delv::{Delv, DelvSaid};
 pub use self::place::Place;
 pub use self::recursives::Recursive;
+pub use self::rolling::{Key, Role, Stage};
 pub use self::table::{Authority, Zone};
 
 use crate::process::{Process, temp_dir};
@@ -77,6 +79,7 @@ pub struct Bed {
     place: Place,
     zones: Vec<Zone>,
     anchor: String,
+    files: BTreeMap<String, PathBuf>,
     recursives: BTreeMap<Recursive, Process>,
     authorities: BTreeMap<Authority, Process>,
     directory: TempDir,
@@ -88,14 +91,23 @@ impl Bed {
     /// # Errors
     /// A program is not installed or fails, or a server does not answer for one of its zones.
     pub async fn start(place: Place) -> Result<Self, BedError> {
-        let zones = table::parse(table::UNIVERSE).map_err(|error| BedError::new(error.to_string()))?;
+        Self::of(place, table::UNIVERSE).await
+    }
+
+    /// As [`start`](Self::start), with the zones of another table.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), or the table cannot be read.
+    pub async fn of(place: Place, table: &str) -> Result<Self, BedError> {
+        let zones = table::parse(table).map_err(|error| BedError::new(error.to_string()))?;
         let directory = temp_dir()?;
         let knot_config = authorities::knot_keys_config(directory.path(), &zones)?;
         let address_of = |authority: Authority| address(&place, authority).ip().to_string();
         let made = sign::make(directory.path(), &zones, &knot_config, &address_of)?;
         let authorities = start_authorities(&place, directory.path(), &zones, &made.files)?;
-        let mut bed =
-            Self { place, zones, anchor: made.anchor, recursives: BTreeMap::new(), authorities, directory };
+        let sign::Made { files, anchor } = made;
+        let recursives = BTreeMap::new();
+        let mut bed = Self { place, zones, anchor, files, recursives, authorities, directory };
         for zone in &bed.zones {
             let server = address(&bed.place, zone.authority);
             let process = bed.authorities.get(&zone.authority);
@@ -208,7 +220,7 @@ fn start_authorities(
         let plan = authorities::Plan { directory, address: address(place, authority), zones };
         Ok((authority, authorities::start(authority, &plan)?))
     };
-    all.into_iter().map(start).collect()
+    all.into_iter().filter(|own| zones.iter().any(|zone| zone.authority == *own)).map(start).collect()
 }
 
 /// Where distributions put servers: often not on an ordinary user's path.

@@ -88,7 +88,15 @@ impl Place {
 /// # Panics
 /// The place, or a thread in it, cannot be had, or the work panics.
 pub fn run<T: Send, F: Future<Output = T>>(work: impl FnOnce(Place) -> F + Send) -> T {
-    run_in(Place::find(), work)
+    run_in(Place::find(), of_many_threads, work)
+}
+
+/// As [`run`], on a runtime of one thread, as tests need that let time pass at will.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_alone<T: Send, F: Future<Output = T>>(work: impl FnOnce(Place) -> F + Send) -> T {
+    run_in(Place::find(), tokio::runtime::Builder::new_current_thread, work)
 }
 
 /// As [`run`], on loopback even where a namespace could be had.
@@ -96,12 +104,19 @@ pub fn run<T: Send, F: Future<Output = T>>(work: impl FnOnce(Place) -> F + Send)
 /// # Panics
 /// As [`run`].
 pub fn run_on_loopback<T: Send, F: Future<Output = T>>(work: impl FnOnce(Place) -> F + Send) -> T {
-    run_in(Place::loopback(), work)
+    run_in(Place::loopback(), of_many_threads, work)
+}
+
+fn of_many_threads() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(THREADS);
+    builder
 }
 
 #[allow(clippy::panic, reason = "a test cannot go on without")]
 fn run_in<T: Send, F: Future<Output = T>>(
     place: io::Result<Place>,
+    runtime: impl FnOnce() -> tokio::runtime::Builder + Send,
     work: impl FnOnce(Place) -> F + Send,
 ) -> T {
     let place = place.unwrap_or_else(|why| panic!("no place for the test bed: {why}"));
@@ -113,8 +128,7 @@ fn run_in<T: Send, F: Future<Output = T>>(
         let worker = scope.spawn(|| {
             entered(&place);
             let of_threads = place.clone();
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(THREADS)
+            let runtime = runtime()
                 .on_thread_start(move || entered(&of_threads))
                 .enable_all()
                 .build()

@@ -387,7 +387,7 @@ fn change(lines: &mut Vec<Line>, target: &Target, data: &str) -> Result<(), BedE
 }
 
 /// Runs a tool and gives what it said on standard output.
-fn tool(program: &str, directory: &Path, arguments: &[&str]) -> Result<String, BedError> {
+pub(super) fn tool(program: &str, directory: &Path, arguments: &[&str]) -> Result<String, BedError> {
     let paths = DIRECTORIES.iter().map(|place| Command::new(format!("{place}{program}")));
     let mut outputs = paths.map(|mut command| command.args(arguments).current_dir(directory).output());
     let is_there =
