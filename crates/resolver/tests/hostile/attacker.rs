@@ -1,4 +1,5 @@
-//! Somebody on the way to the resolver: answers over UDP and TCP on one port, with what a plot makes of the genuine answer.
+//! Somebody on the way to the resolver: answers over UDP and TCP on one port, and over TLS and HTTPS on ports of their own, with what a plot
+//! makes of the genuine answer.
 //!
 //! It counts every question that arrives and knows how many connections are open, so that tests can hold us to our bounds.
 
@@ -9,10 +10,11 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Query};
 use revouch_testbed::eventually;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
+use super::secured::{Door, Http, Inside, receive};
 use super::*;
 
 /// How late [`Reply::Late`] is: long enough for others to join, and shorter than any wait.
@@ -46,7 +48,7 @@ impl Asked {
     }
 
     /// As [`answer_with`](Self::answer_with), cut where a datagram is too small.
-    fn fitting(&self, message: &Message) -> Vec<u8> {
+    pub(super) fn fitting(&self, message: &Message) -> Vec<u8> {
         let octets = self.answer_with(message);
         let limit = usize::from(self.request.max_payload().max(512));
         if self.over_tcp || octets.len() <= limit {
@@ -73,8 +75,10 @@ pub(super) enum Reply {
     Late(Box<Message>),
     /// Nothing. A connection stays open.
     Silence,
-    /// Something that only a stream can do; over UDP an answer that is cut.
+    /// Something that only a stream can do; over UDP an answer that is cut, over HTTPS the end of the connection.
     Stream(Stream),
+    /// Something that only HTTP can do to this message; elsewhere nothing.
+    Http(Http, Box<Message>),
 }
 
 /// What can be done to a stream.
@@ -130,13 +134,17 @@ impl Seen {
 pub(super) struct Attacker {
     pub(super) address: SocketAddr,
     pub(super) seen: Arc<Seen>,
-    plot: Arc<RwLock<Plot>>,
+    desk: Arc<Desk>,
+    /// Of DoT and DoH.
+    secured: [SocketAddr; 2],
     tasks: JoinSet<()>,
 }
 
-struct Desk {
+/// What all transports share.
+pub(super) struct Desk {
     book: Arc<Book>,
-    plot: Arc<RwLock<Plot>>,
+    plot: RwLock<Plot>,
+    door: RwLock<Door>,
     seen: Arc<Seen>,
 }
 
@@ -157,12 +165,19 @@ impl Attacker {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let address = tcp.local_addr().unwrap();
-        let (seen, plot) = (Arc::new(Seen::default()), Arc::new(RwLock::new(honest())));
-        let desk = Arc::new(Desk { book, plot: Arc::clone(&plot), seen: Arc::clone(&seen) });
+        let seen = Arc::new(Seen::default());
+        let (plot, door) = (RwLock::new(honest()), RwLock::default());
+        let desk = Arc::new(Desk { book, plot, door, seen: Arc::clone(&seen) });
         let mut tasks = JoinSet::new();
         tasks.spawn(datagrams(udp, Arc::clone(&desk)));
-        tasks.spawn(connections(tcp, desk));
-        Self { address, seen, plot, tasks }
+        tasks.spawn(connections(tcp, None, Arc::clone(&desk)));
+        let mut secured = [address; 2];
+        for (place, inside) in secured.iter_mut().zip([Inside::Dot, Inside::Doh]) {
+            let listener = TcpListener::bind((address.ip(), 0)).await.unwrap();
+            *place = listener.local_addr().unwrap();
+            tasks.spawn(connections(listener, Some(inside), Arc::clone(&desk)));
+        }
+        Self { address, seen, desk, secured, tasks }
     }
 
     /// Ends, with every socket.
@@ -173,11 +188,22 @@ impl Attacker {
 
     /// From now on.
     pub(super) fn plot(&self, plot: Plot) {
-        *self.plot.write().unwrap() = plot;
+        *self.desk.plot.write().unwrap() = plot;
+    }
+
+    /// How connections over TLS and HTTPS are received from now on.
+    pub(super) fn door(&self, door: Door) {
+        *self.desk.door.write().unwrap() = door;
     }
 
     pub(super) fn server(&self, protocol: Protocol) -> Server {
-        Server { address: self.address, protocol }
+        let [dot, doh] = self.secured;
+        let address = match protocol {
+            Protocol::Udp | Protocol::Tcp => self.address,
+            Protocol::Tls { .. } => dot,
+            Protocol::Https { .. } => doh,
+        };
+        Server { address, protocol }
     }
 }
 
@@ -187,7 +213,7 @@ pub(super) fn honest() -> Plot {
 }
 
 impl Desk {
-    async fn reply(&self, octets: &[u8], over_tcp: bool) -> Option<(Asked, Reply)> {
+    pub(super) async fn reply(&self, octets: &[u8], over_tcp: bool) -> Option<(Asked, Reply)> {
         let request = Message::from_vec(octets).ok()?;
         let asked = Asked { request, over_tcp };
         self.seen.note(&asked);
@@ -217,7 +243,7 @@ async fn datagrams(socket: UdpSocket, desk: Arc<Desk>) {
             let all = match reply {
                 Reply::Message(message) | Reply::Late(message) => vec![asked.fitting(&message)],
                 Reply::Octets(all) => all,
-                Reply::Silence => vec![],
+                Reply::Silence | Reply::Http(..) => vec![],
                 Reply::Stream(_) => vec![asked.cut()],
             };
             for octets in all {
@@ -228,7 +254,7 @@ async fn datagrams(socket: UdpSocket, desk: Arc<Desk>) {
     }
 }
 
-async fn connections(listener: TcpListener, desk: Arc<Desk>) {
+async fn connections(listener: TcpListener, inside: Option<Inside>, desk: Arc<Desk>) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
@@ -236,7 +262,11 @@ async fn connections(listener: TcpListener, desk: Arc<Desk>) {
         desk.seen.connections.fetch_add(1, Ordering::SeqCst);
         let (desk, open) = (Arc::clone(&desk), Open::new(&desk.seen));
         tasks.spawn(async move {
-            let _ = serve(stream, &desk).await;
+            let door = desk.door.read().unwrap().clone();
+            let _ = match inside {
+                None => serve(stream, &desk).await,
+                Some(inside) => receive(stream, inside, door, &desk).await,
+            };
             drop(open);
         });
     }
@@ -258,7 +288,10 @@ impl Drop for Open {
     }
 }
 
-async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
+pub(super) async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    desk: &Desk,
+) -> std::io::Result<()> {
     loop {
         let length = stream.read_u16().await?;
         let mut octets = vec![0; usize::from(length)];
@@ -267,13 +300,15 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
         match reply {
             Reply::Message(message) | Reply::Late(message) => {
                 stream.write_all(&framed(&asked.fitting(&message))).await?;
+                stream.flush().await?;
             }
             Reply::Octets(all) => {
                 for octets in all {
                     stream.write_all(&framed(&octets)).await?;
                 }
+                stream.flush().await?;
             }
-            Reply::Silence => {}
+            Reply::Silence | Reply::Http(..) => {}
             Reply::Stream(trick) => {
                 play(&mut stream, trick).await?;
                 return Ok(());
@@ -282,18 +317,26 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
     }
 }
 
-async fn play(stream: &mut TcpStream, trick: Stream) -> std::io::Result<()> {
+pub(super) async fn play(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    trick: Stream,
+) -> std::io::Result<()> {
     match trick {
         Stream::Close => Ok(()),
-        Stream::RawThenClose(octets) => stream.write_all(&octets).await,
+        Stream::RawThenClose(octets) => {
+            stream.write_all(&octets).await?;
+            stream.flush().await
+        }
         Stream::RawThenSilence(octets) => {
             stream.write_all(&octets).await?;
+            stream.flush().await?;
             until_closed(stream).await
         }
         Stream::Dribble => {
             stream.write_all(&[255, 255]).await?;
             loop {
                 stream.write_all(&[0]).await?;
+                stream.flush().await?;
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -301,6 +344,7 @@ async fn play(stream: &mut TcpStream, trick: Stream) -> std::io::Result<()> {
             let message = framed(&message);
             loop {
                 stream.write_all(&message).await?;
+                stream.flush().await?;
                 tokio::task::yield_now().await;
             }
         }
@@ -308,7 +352,7 @@ async fn play(stream: &mut TcpStream, trick: Stream) -> std::io::Result<()> {
 }
 
 /// Waits until the other side has closed.
-async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
     let mut ignored = [0; 512];
     while stream.read(&mut ignored).await? > 0 {}
     Ok(())

@@ -19,7 +19,9 @@ mod loads;
 mod peers;
 mod recursive;
 mod seasons;
+mod secured;
 mod tables;
+mod tls;
 mod wire;
 
 use std::sync::Arc;
@@ -131,7 +133,7 @@ impl Scene {
             validation: Validation::Validate(self.anchors()),
             timeout: Duration::from_secs(5),
             attempts: 1,
-            tls_roots: Arc::new(RootCertStore::empty()),
+            tls_roots: secured::roots(),
         }
     }
 

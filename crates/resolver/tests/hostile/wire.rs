@@ -8,18 +8,39 @@ use revouch_testbed::eventually;
 
 use super::attacker::Stream;
 use super::edits::forged_address;
+use super::secured::Door;
 use super::*;
 
 const A: RecordType = RecordType::A;
+
+/// How late a slow machine may be.
+const SLOW: Duration = Duration::from_secs(4);
 
 /// One way to answer, for the question about `www.nsec.test`, or for every question.
 pub(super) struct Manner {
     what: &'static str,
     plot: Plot,
+    door: Door,
+    /// Nothing that comes so may be taken for an answer.
+    is_none: bool,
 }
 
-fn manner(what: &'static str, plot: impl Fn(&Asked, Message) -> Reply + Send + Sync + 'static) -> Manner {
-    Manner { what, plot: Arc::new(plot) }
+impl Manner {
+    pub(super) fn that_is_none(self) -> Self {
+        Self { is_none: true, ..self }
+    }
+}
+
+pub(super) fn manner(
+    what: &'static str,
+    plot: impl Fn(&Asked, Message) -> Reply + Send + Sync + 'static,
+) -> Manner {
+    Manner { what, plot: Arc::new(plot), door: Door::Open, is_none: false }
+}
+
+/// One way to receive connections over TLS so that no question is to be sent over them, or none is answered.
+pub(super) fn reception(what: &'static str, door: Door) -> Manner {
+    Manner { what, plot: honest(), door, is_none: true }
 }
 
 /// The genuine answer, changed as octets.
@@ -47,7 +68,7 @@ fn set(octets: &mut [u8], at: usize, value: u8) -> Vec<u8> {
 }
 
 /// Octets without sense, always the same.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -58,7 +79,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Answers that are none, over both transports.
-fn nonsense() -> Vec<Manner> {
+pub(super) fn nonsense() -> Vec<Manner> {
     vec![
         manner("nothing", |_, _| Reply::Silence),
         octets("an empty message", |_, _| vec![vec![]]),
@@ -154,7 +175,7 @@ fn flipped(label: &[u8]) -> Vec<u8> {
 }
 
 /// What a stream alone can do.
-fn streams() -> Vec<Manner> {
+pub(super) fn streams() -> Vec<Manner> {
     let always = [
         ("closed", Stream::Close),
         ("closed after one octet", Stream::RawThenClose(vec![0])),
@@ -196,6 +217,7 @@ async fn endure(
             Reply::Message(Box::new(genuine))
         }
     }));
+    attacker.door(manner.door.clone());
     let config = UpstreamConfig {
         timeout: Duration::from_millis(400),
         attempts: 2,
@@ -210,18 +232,25 @@ async fn endure(
         let budget = QueryBudget::new(allowed);
         let until = Instant::now() + Duration::from_millis(deadline);
         let asked = upstream.ask(&owner, RrType::A, &budget, until);
-        // What hangs would hang for ever; a slow machine would not.
+        // What hangs would hang for ever, or for as long as the library lets a handshake take; a slow machine would not.
         match tokio::time::timeout(Duration::from_secs(60), asked).await {
             Err(_) => complain(format!("hangs {deadline} ms and longer")),
-            Ok(Ok(answer)) if !is_true(&answer) => complain(format!("{answer:?}")),
+            Ok(Ok(answer)) if manner.is_none || !is_true(&answer) => complain(format!("{answer:?}")),
             Ok(_) => {}
+        }
+        if until.elapsed() > SLOW {
+            complain(format!("{:?} later than {deadline} ms", until.elapsed()));
         }
         if budget.spent() > allowed {
             complain(format!("{} of {allowed} paid for", budget.spent()));
         }
         paid += budget.spent();
     }
+    if !matches!(manner.door, Door::Open) && attacker.seen.questions() > 0 {
+        complain(format!("{} questions went through", attacker.seen.questions()));
+    }
     attacker.plot(honest());
+    attacker.door(Door::Open);
     let budget = QueryBudget::new(BUDGET);
     let after = told(&upstream.ask(&name("mail.nsec.test"), RrType::A, &budget, soon()).await);
     if after != "secure records" {
