@@ -149,3 +149,19 @@ async fn no_response_of_http_hangs_us_or_stays_open() {
 async fn no_frame_of_http_hangs_us_or_stays_open() {
     endure_all(&frames(), Inside::Doh.protocol()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_stalls_leaves_time_for_the_next_server() {
+    let scene = Scene::new().await;
+    scene.attacker.door(Door::Outside(Stream::RawThenSilence(vec![22])));
+    let second = scene.second().await;
+    for over in [Inside::Dot, Inside::Doh] {
+        let servers = [&scene.attacker, &second].map(|attacker| attacker.server(over.protocol()));
+        let config = UpstreamConfig { timeout: Duration::from_millis(400), ..scene.config(servers.to_vec()) };
+        let upstream = Upstream::new(config, clock()).unwrap();
+        // The library lets a handshake take five seconds.
+        let until = Instant::now() + Duration::from_secs(4);
+        let said = upstream.ask(&name("www.nsec.test"), RrType::A, &QueryBudget::new(BUDGET), until).await;
+        assert_eq!(told(&said), "secure records", "{over:?}");
+    }
+}
