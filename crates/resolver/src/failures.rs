@@ -38,3 +38,49 @@ impl Failures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use revouch_validator::rr::RrType;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::zones::{Group, Target};
+
+    fn key(at: &str) -> Key {
+        let group = Group { target: Target::System, exempt: false };
+        Key { group, name: at.parse().unwrap(), rr_type: RrType::A }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_counts_for_ten_minutes_or_until_there_is_an_answer() {
+        let (failures, one, other) = (Failures::default(), key("one.example"), key("other.example"));
+        let [silence, servfail] = [DnsFailure::Timeout, DnsFailure::ServFail];
+        failures.note(one.clone(), Some(&silence));
+        advance(Duration::from_secs(599)).await;
+        assert_eq!(failures.find(&one), Some(silence));
+        assert_eq!(failures.find(&other), None);
+        // Another failure counts for as long again.
+        failures.note(one.clone(), Some(&servfail));
+        failures.note(other.clone(), Some(&servfail));
+        advance(Duration::from_secs(599)).await;
+        assert_eq!(failures.find(&one), Some(servfail.clone()));
+        failures.note(other.clone(), None);
+        assert_eq!(failures.find(&other), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(failures.find(&one), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_no_longer_count_are_let_go() {
+        let failures = Failures::default();
+        for number in 0..100 {
+            failures.note(key(&format!("h{number}.example")), Some(&DnsFailure::Timeout));
+            advance(Duration::from_secs(60)).await;
+        }
+        // Those of the last ten minutes, with the one that was just noted.
+        assert_eq!(failures.0.lock().unwrap().len(), 10);
+    }
+}
