@@ -26,6 +26,7 @@ pub(super) struct Manner {
 }
 
 impl Manner {
+    /// As [`Self::is_none`] says.
     pub(super) fn that_is_none(self) -> Self {
         Self { is_none: true, ..self }
     }
@@ -122,13 +123,16 @@ pub(super) fn nonsense() -> Vec<Manner> {
             }
             vec![all]
         }),
-        message("a query instead of a response", |m| m.metadata.message_type = MessageType::Query),
-        message("another opcode", |m| m.metadata.op_code = OpCode::Notify),
-        message("another question", |m| m.queries = vec![Query::query(wire_name("mail.nsec.test"), A)]),
-        message("another type", |m| m.queries[0].query_type = RecordType::TXT),
-        message("two questions", |m| m.queries.push(Query::query(wire_name("mail.nsec.test"), A))),
-        message("the question twice", |m| m.queries.push(m.queries[0].clone())),
-        message("no question", |m| m.queries.clear()),
+        message("a query instead of a response", |m| m.metadata.message_type = MessageType::Query)
+            .that_is_none(),
+        message("another opcode", |m| m.metadata.op_code = OpCode::Notify).that_is_none(),
+        message("another question", |m| m.queries = vec![Query::query(wire_name("mail.nsec.test"), A)])
+            .that_is_none(),
+        message("another type", |m| m.queries[0].query_type = RecordType::TXT).that_is_none(),
+        message("two questions", |m| m.queries.push(Query::query(wire_name("mail.nsec.test"), A)))
+            .that_is_none(),
+        message("the question twice", |m| m.queries.push(m.queries[0].clone())).that_is_none(),
+        message("no question", |m| m.queries.clear()).that_is_none(),
         message("a name spelled otherwise", |m| {
             let mut name = Name::from_labels(m.queries[0].name().iter().map(flipped)).unwrap();
             name.set_fqdn(true);
