@@ -1,6 +1,7 @@
 //! What a server can do over TLS and HTTPS: everything that it can over UDP and TCP, and all that lies between.
 
 use h2::Reason;
+use hickory_proto::op::Message;
 
 use super::attacker::Stream;
 use super::secured::{Door, Http, Inside, impostors};
@@ -163,5 +164,33 @@ async fn a_handshake_that_stalls_leaves_time_for_the_next_server() {
         let until = Instant::now() + Duration::from_secs(4);
         let said = upstream.ask(&name("www.nsec.test"), RrType::A, &QueryBudget::new(BUDGET), until).await;
         assert_eq!(told(&said), "secure records", "{over:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_questions_whose_answers_are_exchanged_have_none() {
+    let scene = Scene::new().await;
+    for protocol in [Protocol::Tcp, Inside::Dot.protocol()] {
+        let first: std::sync::Mutex<Option<(Asked, Message)>> = std::sync::Mutex::default();
+        scene.attacker.plot(Arc::new(move |asked, genuine| {
+            let Some((other, theirs)) = first.lock().unwrap().take() else {
+                *first.lock().unwrap() = Some((asked.clone(), genuine));
+                return Reply::Silence;
+            };
+            let mut exchanged = [asked.answer_with(&genuine), other.answer_with(&theirs)];
+            let [one, two] = &mut exchanged;
+            one[..2].swap_with_slice(&mut two[..2]);
+            Reply::Octets(exchanged.into())
+        }));
+        // Nothing but the question tells them apart: nobody looks at signatures.
+        let config = UpstreamConfig {
+            validation: Validation::Unchecked,
+            ..scene.config(vec![scene.attacker.server(protocol.clone())])
+        };
+        let upstream = Upstream::new(config, clock()).unwrap();
+        let asked = ["www", "mail"].map(|host| format!("{host}.unsigned.test"));
+        let (www, mail) =
+            tokio::join!(ask(&upstream, &asked[0], RecordType::A), ask(&upstream, &asked[1], RecordType::A));
+        assert_eq!([www, mail], [Err(DnsFailure::ServFail), Err(DnsFailure::ServFail)], "{protocol:?}");
     }
 }
