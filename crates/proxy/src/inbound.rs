@@ -291,3 +291,6 @@ async fn connect(
     }
     Ok(upstream)
 }
+
+#[cfg(test)]
+mod tests;
