@@ -200,6 +200,7 @@ async fn validated(
     if !is_bogus(&first) {
         return first;
     }
+    session.start_over();
     let again = async {
         let mut message = chain.fetch_elsewhere(name, rr_type, session).await?;
         judged(chain, name, rr_type, &mut message, session).await

@@ -76,6 +76,11 @@ impl<'q> Session<'q> {
         again
     }
 
+    /// Forgets what was used so far. The means stay as they are.
+    pub(super) fn start_over(&mut self) {
+        self.window = None;
+    }
+
     fn count(&mut self, window: SignatureWindow) {
         self.window = self.window_with(Some(window));
     }
