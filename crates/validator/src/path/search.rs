@@ -128,7 +128,7 @@ impl<'a> Candidates<'a> {
             let judged = self.judge(path, request, anchors).and_then(|candidate| {
                 let accepted = accept(&candidate)?;
                 // An anchor that a record names may be anyone's.
-                if accepted.is_some() && is_own {
+                if is_own {
                     recall.keep(&candidate.intermediate_ders);
                 }
                 Ok(accepted)

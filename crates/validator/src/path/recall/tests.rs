@@ -4,7 +4,9 @@ use super::*;
 use crate::cert::CertificateFacts;
 use crate::cert::testing::{Entity, NOW, ca, leaf, server_ca};
 use crate::chain::Chain;
-use crate::path::{Anchors, CrlPolicy, Crls, PathError, PathRequest, Purpose, validate};
+use crate::dane::usable;
+use crate::path::{Anchors, CrlPolicy, Crls, PathError, PathRequest, Purpose, validate, validate_with_tlsa};
+use crate::rr::Tlsa;
 
 /// Validates a chain to `anchors`.
 fn outcome(anchors: &Anchors, chain: &[&[u8]]) -> Result<usize, PathError> {
@@ -70,7 +72,6 @@ fn nothing_that_differs_in_an_octet_passes_for_what_is_kept() {
 #[test]
 fn who_has_no_path_leaves_nothing_behind() {
     let (root, stranger) = (Entity::self_signed(ca("root")), Entity::self_signed(ca("stranger")));
-    let issuing = root.issue(server_ca("issuing"));
     let anchors = anchors(&root);
     let theirs = stranger.issue(server_ca("theirs"));
     let their_leaf = theirs.issue(leaf(&["a.example"]));
@@ -79,12 +80,63 @@ fn who_has_no_path_leaves_nothing_behind() {
         Err(PathError::UnknownIssuer)
     );
     assert_eq!(kept(&anchors), 0);
-    // A certificate for the key of a good CA, signed by a stranger, is tried and found valid on the way.
-    let key = rcgen::KeyPair::from_pem(&issuing.key.serialize_pem()).unwrap();
-    let cross = stranger.issue_for(server_ca("issuing"), key);
+}
+
+/// Another CA of the same name is tried first: the root has signed it, and it has not signed the leaf.
+#[test]
+fn what_is_found_valid_beside_the_path_is_not_kept() {
+    let root = Entity::self_signed(ca("root"));
+    let (issuing, sibling) = (root.issue(server_ca("issuing")), root.issue(server_ca("issuing")));
+    let anchors = anchors(&root);
     let good = issuing.issue(leaf(&["a.example"]));
-    assert_eq!(outcome(&anchors, &[&good.der, &cross.der, &stranger.der, &issuing.der]), Ok(2));
+    assert_eq!(outcome(&anchors, &[&good.der, &sibling.der, &issuing.der]), Ok(2));
     assert_eq!(kept(&anchors), 1);
+}
+
+/// Whoever can publish TLSA records can make a CA of their own the anchor.
+#[test]
+fn what_leads_to_an_anchor_of_a_tlsa_record_is_not_kept() {
+    let (root, stranger) = (Entity::self_signed(ca("root")), Entity::self_signed(ca("stranger")));
+    let theirs = stranger.issue(server_ca("theirs"));
+    let their_leaf = theirs.issue(leaf(&["a.example"]));
+    let anchors = anchors(&root);
+    let chain = Chain::new(vec![their_leaf.der, theirs.der, stranger.der.clone()]).unwrap();
+    let record = Tlsa { usage: 2, selector: 0, matching: 0, data: stranger.der.to_vec() };
+    let request = PathRequest {
+        chain: &chain,
+        facts: chain.leaf_facts().unwrap(),
+        purpose: Purpose::Server,
+        anchors: &anchors,
+        crls: &Crls::none(),
+        crl_policy: CrlPolicy::default(),
+    };
+    let (path, _) = validate_with_tlsa(&request, NOW, &usable(&[record], true)).unwrap();
+    assert_eq!(path.certificates.len(), 2);
+    assert_eq!(kept(&anchors), 0);
+}
+
+/// Two anchors of one name: the path leads to the one that signed, also when its signature is known.
+#[test]
+fn a_signature_is_kept_for_the_key_that_made_it() {
+    let root = Entity::self_signed(ca("root"));
+    // It comes first in the set.
+    let earlier = |other: &Entity| Fingerprint::of(&other.der) < Fingerprint::of(&root.der);
+    let other = std::iter::repeat_with(|| Entity::self_signed(ca("root"))).find(earlier).unwrap();
+    let issuing = root.issue(server_ca("issuing"));
+    let anchors = Anchors::from_der([root.der.clone(), other.der]).0;
+    for _ in 0..2 {
+        let chain = Chain::new(vec![issuing.issue(leaf(&["a.example"])).der, issuing.der.clone()]).unwrap();
+        let request = PathRequest {
+            chain: &chain,
+            facts: chain.leaf_facts().unwrap(),
+            purpose: Purpose::Server,
+            anchors: &anchors,
+            crls: &Crls::none(),
+            crl_policy: CrlPolicy::default(),
+        };
+        let path = validate(&request, NOW).outcome.unwrap();
+        assert_eq!(path.anchor.fingerprint, Some(Fingerprint::of(&root.der)));
+    }
 }
 
 #[test]
