@@ -178,13 +178,6 @@ impl Transport {
         self
     }
 
-    /// Has the next server asked before the one that answered last.
-    pub(super) fn pass_over(&self) {
-        let next = |last: usize| Some((last + 1) % self.servers.len().max(1));
-        // Who answers meanwhile may be preferred instead.
-        let _ = self.preferred.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-    }
-
     /// Asks the servers in turn, the one that answered last first, until one gives a usable answer.
     ///
     /// A server that reports an error is not asked again; one that does not answer is, in the next round. A server whose verdict is wanted and
@@ -200,13 +193,41 @@ impl Transport {
         budget: &QueryBudget,
         deadline: Instant,
     ) -> Result<Message, DnsFailure> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        self.ask_from(first, name, rr_type, wanted, budget, deadline).await
+    }
+
+    /// As [`ask`](Self::ask), the one behind that which answered last first. For this question alone: it may be dead, and others need not find out.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub(super) async fn ask_elsewhere(
+        &self,
+        name: &Name,
+        rr_type: RecordType,
+        wanted: Wanted,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<Message, DnsFailure> {
+        let next = self.preferred.load(Ordering::Relaxed) + 1;
+        self.ask_from(next, name, rr_type, wanted, budget, deadline).await
+    }
+
+    async fn ask_from(
+        &self,
+        first: usize,
+        name: &Name,
+        rr_type: RecordType,
+        wanted: Wanted,
+        budget: &QueryBudget,
+        deadline: Instant,
+    ) -> Result<Message, DnsFailure> {
         #[cfg(fuzzing)]
         if let Some(forwarder) = &self.forwarder {
             budget.take()?;
             let response = forwarder(name, rr_type).ok_or(DnsFailure::Timeout)?;
             return usable(select(name, rr_type, &response));
         }
-        let first = self.preferred.load(Ordering::Relaxed);
         let mut order: Vec<usize> =
             (0..self.servers.len()).map(|i| (first + i) % self.servers.len()).collect();
         let mut worst = DnsFailure::Refused;

@@ -173,8 +173,8 @@ impl ChainOfTrust {
         rr_type: RecordType,
         session: &Session<'_>,
     ) -> Result<Message, DnsFailure> {
-        self.transport.pass_over();
-        self.fetch(name, rr_type, session).await
+        let (wanted, budget, deadline) = (Wanted::Signatures, session.budget, session.deadline);
+        self.transport.ask_elsewhere(name, rr_type, wanted, budget, deadline).await
     }
 
     /// Marks every RRset that a trusted zone signed. With `only_above`, only zones strictly above that name are looked at.

@@ -309,6 +309,26 @@ async fn what_is_bogus_is_asked_of_another_server() {
     }
 }
 
+/// Else whoever has a bogus name could have everybody wait for a server that is dead.
+#[tokio::test]
+async fn a_second_look_at_another_server_is_for_that_question_alone() {
+    let served = Served::start(zones()).await;
+    let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let servers = [served.lab.address(), dead.local_addr().unwrap()];
+    let servers = servers.map(|address| Server { address, protocol: Protocol::Udp }).to_vec();
+    let timeout = Duration::from_secs(1);
+    let config = UpstreamConfig { servers, timeout, ..config(&[], Validation::Validate(served.anchors())) };
+    let upstream = Upstream::new(config, clock()).unwrap();
+    let mut question = [0; 512];
+    let meanwhile = async {
+        dead.recv(&mut question).await.unwrap();
+        told(&ask(&upstream, "www.nsec.test", RrType::A).await)
+    };
+    let bogus = async { told(&ask(&upstream, "www.broken.test", RrType::A).await) };
+    assert_eq!(tokio::join!(bogus, meanwhile), ("bogus".to_owned(), "secure records".to_owned()));
+    assert!(dead.try_recv(&mut question).is_err(), "it was asked for more than what was bogus");
+}
+
 #[tokio::test]
 async fn what_one_purse_pays_for_shares_how_many_checks_may_fail() {
     // Each costs one of 24: when it comes, and when it is asked for once more.
